@@ -1,0 +1,59 @@
+# One root, one command. `make demo` needs the runtime's dependencies only; the rest needs the development ones too.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+VENV ?= .venv
+BIN := $(VENV)/bin
+export PYTHONPATH := src
+# Set-up asks for hashes; what an index or a proxy needs comes from the user's own pip configuration.
+PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes
+UV ?= uv
+LOCK := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-emit-find-links --no-header --custom-compile-command "make lock"
+SEED ?= 7
+
+.PHONY: help demo test check bench soak lock clean
+
+help: ## this list
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 16
+
+demo: $(VENV)/runtime.stamp ## simulated venues, the engine in dry_run, a live view
+	@exec $(BIN)/python -m twinleg demo
+
+test: $(VENV)/dev.stamp ## every test, in random order
+	@$(BIN)/python -m pytest -n 2
+
+check: $(VENV)/dev.stamp ## format, lint, strict types, import contracts, house test, tests with warnings as errors
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-cache
+	@$(BIN)/python -m pytest -n 2 -W error
+
+bench: $(VENV)/dev.stamp ## the numbers, medians of interleaved runs
+	@$(BIN)/python -m bench
+
+soak: $(VENV)/dev.stamp ## long runs: every decoder fuzzed, memory watched
+	@TWINLEG_TEST_SOAK=1 $(BIN)/python -m pytest -n 2 -m soak
+
+lock: ## resolve the requirements anew, for every supported Python and platform (needs uv)
+	@$(LOCK) pyproject.toml --output-file requirements.txt
+	@$(LOCK) pyproject.toml --extra dev --constraint requirements.txt --output-file requirements-dev.txt
+
+clean: ## remove the virtual environment and all caches
+	@rm -rf $(VENV) .pytest_cache .hypothesis .mypy_cache .ruff_cache .import_linter_cache build dist
+
+$(VENV)/python.stamp: .ci/venv
+	@.ci/venv "$(VENV)" "$(or $(PYTHON),)"
+	@touch $@
+
+$(VENV)/runtime.stamp: requirements.txt $(VENV)/python.stamp
+	@echo "Installing the locked dependencies into $(VENV) ..."
+	@$(PIP_INSTALL) -r requirements.txt
+	@touch $@
+
+$(VENV)/dev.stamp: requirements-dev.txt $(VENV)/python.stamp
+	@echo "Installing the locked development dependencies into $(VENV) ..."
+	@$(PIP_INSTALL) -r requirements-dev.txt
+	@touch $@
