@@ -71,7 +71,7 @@ class Grid(msgspec.Struct, frozen=True):
 
     def floor(self, value: Fraction) -> int:
         """The largest whole number of steps not above `value`."""
-        return value * 10**self.decimals // self.step
+        return int(value * 10**self.decimals // self.step)
 
     def ceil(self, value: Fraction) -> int:
         """The smallest whole number of steps not below `value`."""
@@ -79,15 +79,21 @@ class Grid(msgspec.Struct, frozen=True):
 
 
 class Memo(dict[str, int]):
-    """Wire text -> steps of one grid, remembered: books repeat their prices. Holds MEMO_LIMIT texts, then starts anew."""
+    """Wire text -> steps of one grid, remembered, since books repeat their prices. Starts anew at MEMO_LIMIT texts.
 
-    __slots__ = ("_grid",)
+    `least` is the smallest number of steps that makes sense (1 for a price, 0 for a size); less raises AmountError.
+    """
 
-    def __init__(self, grid: Grid) -> None:
+    __slots__ = ("_grid", "_least")
+
+    def __init__(self, grid: Grid, least: int | None = None) -> None:
         self._grid = grid
+        self._least = least
 
     def __missing__(self, text: str) -> int:
         steps = self._grid.parse(text)
+        if self._least is not None and steps < self._least:
+            raise AmountError(f"{text[:60]!r} is less than {self._grid.text(self._least)}")
         if len(self) >= MEMO_LIMIT:
             self.clear()
         self[text] = steps
