@@ -1,7 +1,8 @@
 """The frozen words passed between rooms: market events in, effects out.
 
-Times: `_ms` is wall time in epoch milliseconds, `_ns` our own monotonic clock. Prices are in ticks, sizes in lots of the
-market named by `market` (see amounts.Grid). Funding rates are signed fractions per hour, positive = longs pay shorts.
+Times: `_ms` is wall time in epoch milliseconds, `_ns` our own monotonic clock. Prices are in ticks, sizes in lots of
+the market named by `market` (see amounts.Grid). Funding rates are signed fractions per hour, positive = longs pay
+shorts.
 """
 
 from __future__ import annotations
@@ -14,6 +15,15 @@ from twinleg.core.amounts import Grid
 
 Level = tuple[int, int]
 """(price in ticks, size in lots)."""
+
+
+class Refusal(msgspec.Struct, frozen=True):
+    """Why something is not done, as data: a stable code, a sentence, and a number with its limit if there is one."""
+
+    code: str
+    detail: str
+    value: float | None = None
+    limit: float | None = None
 
 
 class MarketStatus(Enum):
@@ -63,7 +73,7 @@ class MarketsListed(msgspec.Struct, frozen=True, gc=False):
 
 
 class BookSnapshot(msgspec.Struct, frozen=True, gc=False):
-    """A whole book. Best first is not required. `sequence` is the venue's own number where it has one, for the record."""
+    """A whole book, in any order."""
 
     market: str
     bids: list[Level]
@@ -120,7 +130,7 @@ class FundingPredicted(msgspec.Struct, frozen=True, gc=False):
 
 
 class FundingSettled(msgspec.Struct, frozen=True, gc=False):
-    """A rate that was charged at `settled_at_ms` for the `interval_hours` before it. `price` is what it was charged on."""
+    """A rate charged at `settled_at_ms` for the `interval_hours` before it, on `price` where the venue says which."""
 
     market: str
     rate_per_hour: float
