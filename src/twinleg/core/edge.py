@@ -3,8 +3,8 @@
     edge(N, H) = basis_in(N) - E[basis_out(N)] - fees_in - fees_out + carry(H) - stable_basis - latency_haircut
 
 - basis_in(N): depth-walked sell VWAP on the short venue minus depth-walked buy VWAP on the long one, over the mid.
-- E[basis_out(N)]: today's exit side at N on both books, moved by CONVERGENCE_SHARE of the way from the present mid basis
-  to its robust mean. Without enough samples no convergence is expected, and the figure says `assumed`.
+- E[basis_out(N)]: today's exit side at N on both books, moved by CONVERGENCE_SHARE of the way from the present mid
+  basis to its robust mean. Without enough samples no convergence is expected, and the figure says `assumed`.
 - fees: the taker fee of both legs, in and out; the venue's public base tier says `assumed`.
 - carry(H): settlements inside the horizon, decayed by the pair's own half-life (see funding.carry_fraction).
 - latency_haircut: one standard deviation of the basis over the longer taker delay; until measured, the wider spread.

@@ -79,7 +79,7 @@ class MarketState:
         "market",
         "price_unit",
         "size_unit",
-        "stats_ms",
+        "stats_ns",
     )
 
     def __init__(self, market: Market) -> None:
@@ -89,7 +89,7 @@ class MarketState:
         self.funding = FundingView(market.funding_interval_ms)
         self.mark_price: float | None = None
         self.index_price: float | None = None
-        self.stats_ms = 0
+        self.stats_ns: int | None = None
         self.price_unit = float(market.price_grid.unit / self.asset.multiplier)
         """Quote currency per tick for one single unit of the asset (an estimate's factor)."""
         self.size_unit = market.size_grid.unit * self.asset.multiplier
@@ -129,7 +129,7 @@ class Pair:
         assert long.market.venue != short.market.venue, "a pair spans two venues"
         self.long, self.short = long, short
         self.asset = long.asset.name
-        self.key = f"{self.asset}:{long.market.venue}>{short.market.venue}"
+        self.key = f"{long.market.key}>{short.market.key}"
         self.basis_bps: deque[float] = deque(maxlen=SAMPLES)
         self.basis_target_bps: float | None = None
         self.sigma_bps: float | None = None
@@ -178,11 +178,9 @@ def _usable(book: Book) -> bool:
     return book.ready and book.two_sided and not book.crossed
 
 
-def gates(pair: Pair, now_ms: int, now_ns: int, clock_offsets_ms: dict[str, int], limits: Limits) -> list[Refusal]:
+def gates(pair: Pair, now_ns: int, clock_offsets_ms: dict[str, int], limits: Limits) -> list[Refusal]:
     """Why this pair's data may not be acted on now. Empty = both legs are known, fresh, and the same thing."""
-    refusals = [
-        one for leg in (pair.long, pair.short) for one in _leg_gates(leg, now_ms, now_ns, clock_offsets_ms, limits)
-    ]
+    refusals = [one for leg in (pair.long, pair.short) for one in _leg_gates(leg, now_ns, clock_offsets_ms, limits)]
     refusals += _thing_gates(pair, limits)
     if pair.long.book.ready and pair.short.book.ready:
         skew_ms = abs(pair.long.book.received_ns - pair.short.book.received_ns) / NS_PER_MS
@@ -193,9 +191,7 @@ def gates(pair: Pair, now_ms: int, now_ns: int, clock_offsets_ms: dict[str, int]
     return refusals
 
 
-def _leg_gates(
-    leg: MarketState, now_ms: int, now_ns: int, clock_offsets_ms: dict[str, int], limits: Limits
-) -> list[Refusal]:
+def _leg_gates(leg: MarketState, now_ns: int, clock_offsets_ms: dict[str, int], limits: Limits) -> list[Refusal]:
     venue, found = leg.market.venue, []
     if leg.market.status is not MarketStatus.OPEN:
         found.append(Refusal("market_status", f"{leg.market.key} is {leg.market.status.value}"))
@@ -208,10 +204,9 @@ def _leg_gates(
     offset_ms = clock_offsets_ms.get(venue)
     if offset_ms is not None and abs(offset_ms) > limits.clock_offset_ms_max:
         found.append(Refusal("clock_offset", f"our clock and {venue}'s differ", offset_ms, limits.clock_offset_ms_max))
-    if now_ms - leg.stats_ms > STATS_AGE_MS_MAX:
-        found.append(
-            Refusal("stats_stale", f"{leg.market.key}: no index price lately", now_ms - leg.stats_ms, STATS_AGE_MS_MAX)
-        )
+    if leg.stats_ns is not None and (now_ns - leg.stats_ns) / NS_PER_MS > STATS_AGE_MS_MAX:
+        age_ms = (now_ns - leg.stats_ns) / NS_PER_MS
+        found.append(Refusal("stats_stale", f"{leg.market.key}: no index price lately", age_ms, STATS_AGE_MS_MAX))
     return found
 
 

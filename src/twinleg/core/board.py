@@ -1,0 +1,265 @@
+"""Everything we know of the markets, and what it makes of every pair. Pure: events and times in, opportunities out.
+
+`apply` is what a market event changes; it names the pairs whose books moved. `look` judges one such pair. `review` is
+the full pass, once a second: slow terms, every pair's standing, what the view shows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from twinleg.core.assets import common_assets
+from twinleg.core.edge import Opportunity, evaluate, prepare, screen
+from twinleg.core.funding import HOUR_MS, UnitCheck, UnitState, venue_disagreement
+from twinleg.core.messages import (
+    BookDelta,
+    BookLost,
+    BookSnapshot,
+    FeedHealth,
+    FundingPredicted,
+    FundingSettled,
+    Market,
+    MarketEvent,
+    MarketsListed,
+    MarketStatus,
+    Refusal,
+    Stats,
+    TradePrint,
+    VenueClock,
+)
+from twinleg.core.pairs import Limits, MarketState, Pair, gates
+
+SHOWN_PAIRS = 20
+"""Pairs walked in full on each review, best bound first: the rest are judged by their bound alone."""
+ESTIMATES_EVERY_MS = 10_000
+VANISHED = "the venue no longer lists this market"
+
+
+class Standing(msgspec.Struct, frozen=True):
+    """A pair that was not walked: the best it could be at the top of its books, and why it is not looked at."""
+
+    pair: str
+    bound_bps: float | None
+    refusals: tuple[Refusal, ...]
+
+
+class Board:
+    """All markets, pairs and their latest judgement. One per engine, changed only through its methods."""
+
+    def __init__(self, limits: Limits) -> None:
+        self.limits = limits
+        self.markets: dict[str, MarketState] = {}
+        self.excluded: dict[str, str] = {}
+        self.pairs: dict[str, Pair] = {}
+        self.pairs_of: dict[str, tuple[Pair, ...]] = {}
+        self.found: dict[str, Opportunity] = {}
+        self.standing: dict[str, Standing] = {}
+        self.clock_offsets_ms: dict[str, int] = {}
+        self.unit_trouble: dict[str, str] = {}
+        self.health: dict[tuple[str, str], FeedHealth] = {}
+        self.trades_seen = 0
+        self._listings: dict[str, tuple[Market, ...]] = {}
+        self._estimated_ms = 0
+
+    # -- what events change -------------------------------------------------------------------------------------------
+
+    def apply(self, event: MarketEvent) -> tuple[Pair, ...]:
+        """Let one event change the board; return the pairs whose books it moved."""
+        kind = type(event)
+        if kind is BookDelta or kind is BookSnapshot:
+            return self._book(event)  # type: ignore[arg-type]  # narrowed by type(), which costs less than isinstance
+        match event:
+            case BookLost():
+                state = self.markets.get(event.market)
+                if state is not None:
+                    state.book.lose(event.reason)
+                return self.pairs_of.get(event.market, ())
+            case Stats():
+                self._stats(event)
+            case FundingPredicted() | FundingSettled():
+                self._funding(event)
+            case TradePrint():
+                self.trades_seen += 1
+            case FeedHealth():
+                self.health[event.venue, event.stream] = event
+            case VenueClock():
+                self.clock_offsets_ms[event.venue] = event.offset_ms
+            case MarketsListed():
+                self._listed(event)
+            case _:
+                raise AssertionError(f"an event without a place on the board: {kind.__name__}")
+        return ()
+
+    def _book(self, event: BookDelta | BookSnapshot) -> tuple[Pair, ...]:
+        state = self.markets.get(event.market)
+        if state is None:
+            return ()
+        change = state.book.delta if type(event) is BookDelta else state.book.snapshot
+        change(event.bids, event.asks, event.venue_ms, event.received_ns)
+        return self.pairs_of.get(event.market, ())
+
+    def _stats(self, event: Stats) -> None:
+        state = self.markets.get(event.market)
+        if state is None:
+            return
+        if event.mark_price is not None:
+            state.mark_price = event.mark_price
+        if event.index_price is not None:
+            state.index_price = event.index_price
+            state.stats_ns = event.received_ns
+
+    def _funding(self, event: FundingPredicted | FundingSettled) -> None:
+        state = self.markets.get(event.market)
+        if state is None:
+            return
+        if isinstance(event, FundingPredicted):
+            first = state.funding.rate_per_hour is None
+            state.funding.predicted(event)
+        else:
+            first = state.funding.settled(event)
+        if first or state.funding.check.state is not UnitState.AGREED:
+            state.funding.recheck()
+
+    def _listed(self, event: MarketsListed) -> None:
+        self._listings[event.venue] = event.markets
+        for market in event.markets:
+            if market.excluded is not None:
+                self.excluded[market.key] = market.excluded
+            elif market.key in self.markets:
+                self.markets[market.key].refresh(market)
+            else:
+                self.markets[market.key] = MarketState(market)
+        listed = {market.key for market in event.markets}
+        for key, state in self.markets.items():
+            if state.market.venue == event.venue and key not in listed:
+                state.market = msgspec.structs.replace(state.market, status=MarketStatus.CLOSED)
+                state.book.lose(VANISHED)
+        self._pair_up()
+
+    def _pair_up(self) -> None:
+        for grouped in common_assets([state.market for state in self.markets.values()]).values():
+            for long in grouped:
+                for short in grouped:
+                    if long.venue != short.venue:
+                        pair = Pair(self.markets[long.key], self.markets[short.key])
+                        self.pairs.setdefault(pair.key, pair).align()
+        self.pairs_of = {
+            key: tuple(pair for pair in self.pairs.values() if state in (pair.long, pair.short))
+            for key, state in self.markets.items()
+        }
+
+    @property
+    def paired_markets(self) -> list[Market]:
+        """Markets that at least one pair needs, the ones to subscribe to."""
+        return [state.market for key, state in self.markets.items() if self.pairs_of.get(key)]
+
+    # -- what is made of it -------------------------------------------------------------------------------------------
+
+    def look(self, pair: Pair, now_ms: int, now_ns: int) -> Opportunity | None:
+        """Judge one pair whose book moved. Only what its best prices do not rule out is walked."""
+        bound_bps = screen(pair)
+        if bound_bps is None or bound_bps < self.limits.min_viable_spread_bps:
+            if pair.alive_since_ms is not None:
+                pair.alive_since_ms = None
+                self.found.pop(pair.key, None)
+            return None
+        return self._walk(pair, now_ms, now_ns)
+
+    def _walk(self, pair: Pair, now_ms: int, now_ns: int) -> Opportunity | None:
+        opportunity = evaluate(pair, now_ms, self.limits, self._gates(pair, now_ns))
+        if opportunity is None:
+            pair.alive_since_ms = None
+            self.found.pop(pair.key, None)
+            return None
+        viable = opportunity.net_bps >= self.limits.min_viable_spread_bps
+        if not viable:
+            pair.alive_since_ms = None
+        elif pair.alive_since_ms is None:
+            pair.alive_since_ms = now_ms
+        self.found[pair.key] = opportunity
+        return opportunity
+
+    def review(self, now_ms: int, now_ns: int) -> None:
+        """The full pass: refit slow estimates, prepare every pair, judge each by its bound, walk the best."""
+        refit = now_ms - self._estimated_ms >= ESTIMATES_EVERY_MS
+        if refit:
+            self._estimated_ms = now_ms
+            self._check_venue_units()
+        bounds: list[tuple[float, Pair]] = []
+        self.standing.clear()
+        for pair in self.pairs.values():
+            pair.sample()
+            if refit:
+                pair.settle_estimates()
+            prepared = prepare(pair, now_ms, self.limits)
+            bound_bps = screen(pair)
+            if bound_bps is not None:
+                bounds.append((bound_bps, pair))
+            else:
+                self.found.pop(pair.key, None)
+                missing = prepared if isinstance(prepared, tuple) else ()
+                refusals = (*missing, *self._gates(pair, now_ns))
+                self.standing[pair.key] = Standing(pair.key, None, _distinct(refusals))
+        bounds.sort(key=lambda one: one[0], reverse=True)
+        for _, pair in bounds[:SHOWN_PAIRS]:
+            self._walk(pair, now_ms, now_ns)
+        for bound_bps, pair in bounds[SHOWN_PAIRS:]:
+            if bound_bps < self.limits.min_viable_spread_bps:
+                self.found.pop(pair.key, None)
+            refusal = Refusal("edge", "even at the best prices", bound_bps, self.limits.min_execution_spread_bps)
+            self.standing[pair.key] = Standing(pair.key, bound_bps, (refusal, *self._gates(pair, now_ns)))
+
+    def ranking(self) -> list[Opportunity]:
+        """What is known in full, the most money first; what can be executed stands before what is refused."""
+        return sorted(self.found.values(), key=lambda one: (not one.refusals, one.net_usd), reverse=True)
+
+    def next_settlement_ms(self, market: str, now_ms: int) -> int | None:
+        """When that market settles next; None for a market we do not know."""
+        state = self.markets.get(market)
+        return None if state is None else state.funding.next_settlement_ms(now_ms)
+
+    def wanting_history(self, now_ms: int) -> list[Market]:
+        """Paired markets whose settled history misses the last settlement, the most promising pairs first."""
+        order = [key for found in self.ranking() for key in (found.long_market, found.short_market)] + list(
+            self.markets
+        )
+        wanted = []
+        for key in dict.fromkeys(order):
+            state = self.markets[key]
+            interval_ms = state.market.funding_interval_ms
+            due = (now_ms - HISTORY_SLACK_MS) // interval_ms * interval_ms
+            if self.pairs_of.get(key) and due not in state.funding.settlements:
+                wanted.append(state.market)
+        return wanted
+
+    def _gates(self, pair: Pair, now_ns: int) -> list[Refusal]:
+        found = gates(pair, now_ns, self.clock_offsets_ms, self.limits)
+        for leg in (pair.long, pair.short):
+            trouble = self.unit_trouble.get(leg.market.venue)
+            if trouble is not None:
+                found.append(Refusal("venue_unit", f"{leg.market.venue}: {trouble}"))
+        return found
+
+    def _check_venue_units(self) -> None:
+        for venue in self._listings:
+            views = [state.funding for state in self.markets.values() if state.market.venue == venue]
+            both = [(v.stream.rate_per_hour, v.rest.rate_per_hour) for v in views if v.stream and v.rest]
+            trouble = venue_disagreement(both)
+            if trouble is None:
+                self.unit_trouble.pop(venue, None)
+            else:
+                self.unit_trouble[venue] = trouble
+
+    def unit_checks(self) -> dict[str, UnitCheck]:
+        """The funding unit's verdict per paired market."""
+        return {key: state.funding.check for key, state in self.markets.items() if self.pairs_of.get(key)}
+
+
+HISTORY_SLACK_MS = HOUR_MS // 20
+"""Venues publish a settled rate a little after its instant: not missed before three minutes have passed."""
+
+
+def _distinct(refusals: Sequence[Refusal]) -> tuple[Refusal, ...]:
+    return tuple(dict.fromkeys(refusals))
