@@ -1,0 +1,1 @@
+"""The venues' server side: a seeded market world behind each venue's real wire protocol. Never imports twinleg."""

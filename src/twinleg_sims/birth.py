@@ -1,0 +1,79 @@
+"""How a market comes into the world: its character, and a past that fits it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import copysign, sqrt
+from random import Random
+
+from twinleg_sims.funding import HOUR_MS, MINUTE_MS, Funding, next_hour_ms
+from twinleg_sims.history import Bars, past_hours
+from twinleg_sims.listings import LIGHTER, Listing
+from twinleg_sims.market import LIQUIDITY, Premium, SimMarket
+
+COMMON_VOLATILITY = 0.45
+"""Of the move all assets share, per square root of a year."""
+YEAR_MS = 365.25 * 24 * HOUR_MS
+PAST_HOURS = 72
+PAST_TRADES = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Character:
+    """How an asset's two venues differ. Most assets: hardly, which leaves nothing after fees.
+
+    Some pay lasting funding on one venue; some are thrown apart by tens of basis points and come back in minutes.
+    """
+
+    slow_mean: dict[str, float]
+    fast_sd: float
+    fast_half_life_ms: float
+
+    @classmethod
+    def of(cls, dice: Random) -> Character:
+        """A character drawn from an asset's own dice."""
+        lot = dice.random()
+        slow = {"lighter": dice.gauss(0, 0.0002), "extended": dice.gauss(0, 0.0002)}
+        if lot < 0.25:
+            slow[dice.choice(sorted(slow))] += dice.choice((1, 1, -1)) * dice.uniform(0.0007, 0.0022)
+        fast_sd = dice.uniform(0.0008, 0.0016) if 0.25 <= lot < 0.42 else dice.uniform(0.00004, 0.00015)
+        return cls(slow, fast_sd, dice.uniform(3, 9) * MINUTE_MS)
+
+
+def hourly_volatility(listing: Listing) -> float:
+    """A market's standard deviation of returns over an hour, as a fraction."""
+    yearly = sqrt((COMMON_VOLATILITY * listing.asset.beta) ** 2 + listing.asset.own_volatility**2)
+    return yearly * sqrt(HOUR_MS / YEAR_MS)
+
+
+def born(seed: int, listing: Listing, character: Character, start_ms: int) -> SimMarket:
+    """A market with PAST_HOURS of candles and settled funding, this hour's premium samples, trades and a full book."""
+    dice = Random(f"{seed}:{listing.venue}:{listing.symbol}")
+    tier = LIQUIDITY[listing.asset.tier]
+    price = listing.asset.start_price * listing.multiplier
+    hours = past_hours(dice, price, start_ms, PAST_HOURS, hourly_volatility(listing), tier.top_usd * 150)
+    slow_mean = character.slow_mean[listing.venue]
+    premium = Premium(slow_mean, 0.00005 + abs(slow_mean) / 5, character.fast_sd, character.fast_half_life_ms, slow_mean)
+    first_hour_ms = next_hour_ms(start_ms) - PAST_HOURS * HOUR_MS
+    settled = [
+        (hour_ms, _sample(premium.advance(HOUR_MS, dice), 2 * tier.half_spread))
+        for hour_ms in range(first_hour_ms, start_ms + 1, HOUR_MS)
+    ]
+    market = SimMarket(listing, premium, dice, Bars(hours), start_ms)
+    closes = {bar.at_ms + HOUR_MS: bar.close for bar in hours}
+    for hour_ms, sample in settled:
+        market.funding.sample(sample)
+        _settle(market.funding, listing, hour_ms, closes.get(hour_ms, price), sample)
+    for _ in range((start_ms % HOUR_MS) // MINUTE_MS):
+        market.funding.sample(_sample(premium.slow, 2 * tier.half_spread))
+    market.open(start_ms, PAST_TRADES)
+    return market
+
+
+def _settle(funding: Funding, listing: Listing, hour_ms: int, index: float, premium: float) -> None:
+    funding.settle(hour_ms, index if listing.venue == LIGHTER else index * (1 + premium))
+
+
+def _sample(premium: float, dead_zone: float) -> float:
+    """What is left of a premium once the impact prices' distance from the middle is taken off."""
+    return copysign(max(0.0, abs(premium) - dead_zone), premium)
