@@ -1,4 +1,4 @@
-"""The four doors to the world: clock, net, journal, dice. Everything else in the product reaches the world through them.
+"""The four doors to the world: clock, net, journal, dice. Everything else in the product reaches it through them.
 
 The fault simulator replaces these four and nothing else.
 """
@@ -42,10 +42,17 @@ class Reply(msgspec.Struct, frozen=True):
     body: bytes
     reason: str = ""
     retry_after_s: float | None = None
+    sent: bool = True
+    """False only when certainly nothing left us: no address, no connection."""
 
 
 class Stream(Protocol):
     """An open WebSocket, message by message."""
+
+    @property
+    def heard_ns(self) -> int:
+        """When the peer last sent anything, pings included (the time of opening before that)."""
+        ...
 
     def send(self, message: bytes) -> None:
         """Queue one text message. Raises ConnectionError when closed."""
@@ -55,7 +62,10 @@ class Stream(Protocol):
 
 
 class StreamListener(Protocol):
-    """Called on the event loop by the net for one Stream. `message` is valid only during the call."""
+    """Called on the event loop by the net for one Stream, never before the opener ran on to its next await.
+
+    `payload` is valid only during the call. After `closed`, or the owner's own `close`, no message comes.
+    """
 
     def message(self, payload: memoryview, received_ns: int) -> None: ...
     def closed(self, reason: str) -> None:
