@@ -6,7 +6,8 @@ the full pass, once a second: slow terms, every pair's standing, what the view s
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from itertools import permutations
 
 import msgspec
 
@@ -48,8 +49,9 @@ class Standing(msgspec.Struct, frozen=True):
 class Board:
     """All markets, pairs and their latest judgement. One per engine, changed only through its methods."""
 
-    def __init__(self, limits: Limits) -> None:
-        self.limits = limits
+    def __init__(self, limits_of: Callable[[str], Limits], trades: Callable[[str, str, str], bool]) -> None:
+        """`limits_of(asset)` are the limits that hold for it; `trades(asset, venue, venue)` = may be paired at all."""
+        self._limits_of, self._trades = limits_of, trades
         self.markets: dict[str, MarketState] = {}
         self.excluded: dict[str, str] = {}
         self.pairs: dict[str, Pair] = {}
@@ -139,12 +141,12 @@ class Board:
         self._pair_up()
 
     def _pair_up(self) -> None:
-        for grouped in common_assets([state.market for state in self.markets.values()]).values():
-            for long in grouped:
-                for short in grouped:
-                    if long.venue != short.venue:
-                        pair = Pair(self.markets[long.key], self.markets[short.key])
-                        self.pairs.setdefault(pair.key, pair).align()
+        for asset, grouped in common_assets([state.market for state in self.markets.values()]).items():
+            limits = self._limits_of(asset)
+            for long, short in permutations(grouped, 2):
+                if long.venue != short.venue and self._trades(asset, long.venue, short.venue):
+                    pair = Pair(self.markets[long.key], self.markets[short.key], limits)
+                    self.pairs.setdefault(pair.key, pair).align()
         self.pairs_of = {
             key: tuple(pair for pair in self.pairs.values() if state in (pair.long, pair.short))
             for key, state in self.markets.items()
@@ -160,7 +162,7 @@ class Board:
     def look(self, pair: Pair, now_ms: int, now_ns: int) -> Opportunity | None:
         """Judge one pair whose book moved. Only what its best prices do not rule out is walked."""
         bound_bps = screen(pair)
-        if bound_bps is None or bound_bps < self.limits.min_viable_spread_bps:
+        if bound_bps is None or bound_bps < pair.limits.min_viable_spread_bps:
             if pair.alive_since_ms is not None:
                 pair.alive_since_ms = None
                 self.found.pop(pair.key, None)
@@ -168,12 +170,12 @@ class Board:
         return self._walk(pair, now_ms, now_ns)
 
     def _walk(self, pair: Pair, now_ms: int, now_ns: int) -> Opportunity | None:
-        opportunity = evaluate(pair, now_ms, self.limits, self._gates(pair, now_ns))
+        opportunity = evaluate(pair, now_ms, self._gates(pair, now_ns))
         if opportunity is None:
             pair.alive_since_ms = None
             self.found.pop(pair.key, None)
             return None
-        viable = opportunity.net_bps >= self.limits.min_viable_spread_bps
+        viable = opportunity.net_bps >= pair.limits.min_viable_spread_bps
         if not viable:
             pair.alive_since_ms = None
         elif pair.alive_since_ms is None:
@@ -193,7 +195,7 @@ class Board:
             pair.sample()
             if refit:
                 pair.settle_estimates()
-            prepared = prepare(pair, now_ms, self.limits)
+            prepared = prepare(pair, now_ms)
             bound_bps = screen(pair)
             if bound_bps is not None:
                 bounds.append((bound_bps, pair))
@@ -206,9 +208,9 @@ class Board:
         for _, pair in bounds[:SHOWN_PAIRS]:
             self._walk(pair, now_ms, now_ns)
         for bound_bps, pair in bounds[SHOWN_PAIRS:]:
-            if bound_bps < self.limits.min_viable_spread_bps:
+            if bound_bps < pair.limits.min_viable_spread_bps:
                 self.found.pop(pair.key, None)
-            refusal = Refusal("edge", "even at the best prices", bound_bps, self.limits.min_execution_spread_bps)
+            refusal = Refusal("edge", "even at the best prices", bound_bps, pair.limits.min_execution_spread_bps)
             self.standing[pair.key] = Standing(pair.key, bound_bps, (refusal, *self._gates(pair, now_ns)))
 
     def ranking(self) -> list[Opportunity]:
@@ -235,7 +237,7 @@ class Board:
         return wanted
 
     def _gates(self, pair: Pair, now_ns: int) -> list[Refusal]:
-        found = gates(pair, now_ns, self.clock_offsets_ms, self.limits)
+        found = gates(pair, now_ns, self.clock_offsets_ms)
         for leg in (pair.long, pair.short):
             trouble = self.unit_trouble.get(leg.market.venue)
             if trouble is not None:

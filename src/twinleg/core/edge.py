@@ -21,7 +21,7 @@ import msgspec
 from twinleg.core.funding import HALF_LIFE_HOURS_MIN, carry_fraction
 from twinleg.core.liquidity import Liquidity, sweep, validate
 from twinleg.core.messages import Refusal
-from twinleg.core.pairs import SIZE_GRID_USD, Limits, Pair, Prepared
+from twinleg.core.pairs import SIZE_GRID_USD, Pair, Prepared
 
 CONVERGENCE_SHARE = 0.5
 BPS = 10_000
@@ -87,7 +87,7 @@ class Opportunity(msgspec.Struct, frozen=True):
     refusals: tuple[Refusal, ...]
 
 
-def prepare(pair: Pair, now_ms: int, limits: Limits) -> Prepared | tuple[Refusal, ...]:
+def prepare(pair: Pair, now_ms: int) -> Prepared | tuple[Refusal, ...]:
     """The slow terms, or what is missing to know them. Also fits the size grid to today's price.
 
     Call once per pass, and after the pair's funding, fees or facts changed; `screen` then needs only the books.
@@ -108,11 +108,11 @@ def prepare(pair: Pair, now_ms: int, limits: Limits) -> Prepared | tuple[Refusal
         assumed.append("carry decay: too little common history")
     pair.prepared = Prepared(
         fees_one_way_bps=long_fee + short_fee,
-        carry_bps=_carry_bps(pair, now_ms, limits.horizon_hours),
+        carry_bps=_carry_bps(pair, now_ms),
         latency_haircut_bps=_latency_haircut_bps(pair),
         assumed=tuple(assumed),
     )
-    pair.sizes = _sizes(pair, limits)
+    pair.sizes = _sizes(pair)
     return pair.prepared
 
 
@@ -138,7 +138,7 @@ def screen(pair: Pair) -> float | None:
     return prepared.fixed_bps - spreads_bps + CONVERGENCE_SHARE * (basis_bps - target)
 
 
-def evaluate(pair: Pair, now_ms: int, limits: Limits, gated: list[Refusal]) -> Opportunity | None:
+def evaluate(pair: Pair, now_ms: int, gated: list[Refusal]) -> Opportunity | None:
     """Walk both books over the size grid and choose the size. None when the books or slow terms do not allow a figure.
 
     The chosen size earns the most money within the order and position limits among those that pass the liquidity check;
@@ -146,19 +146,20 @@ def evaluate(pair: Pair, now_ms: int, limits: Limits, gated: list[Refusal]) -> O
     """
     if screen(pair) is None or not pair.sizes:
         return None
-    curve = _curve(pair, limits)
+    curve = _curve(pair)
     if not curve:
         return None
-    best = _best(curve, pair, limits)
+    best = _best(curve, pair)
     terms = best.terms
-    liquidity, refusals = validate(pair, best.common_lots, limits)
-    if terms.net_bps < limits.min_execution_spread_bps:
+    liquidity, refusals = validate(pair, best.common_lots)
+    limit_bps = pair.limits.min_execution_spread_bps
+    if terms.net_bps < limit_bps:
         detail = "net edge after every cost"
-        refusals.append(Refusal("edge", detail, terms.net_bps, limits.min_execution_spread_bps))
+        refusals.append(Refusal("edge", detail, terms.net_bps, limit_bps))
     if pair.sigma_bps is None:
         refusals.append(Refusal("basis_history", "the basis has not been watched long enough", len(pair.basis_bps), 30))
     shown = _Shown(curve, best, liquidity, (*gated, *refusals))
-    return _report(pair, now_ms, limits, shown)
+    return _report(pair, now_ms, shown)
 
 
 def _missing(pair: Pair) -> tuple[Refusal, ...]:
@@ -173,8 +174,9 @@ def _missing(pair: Pair) -> tuple[Refusal, ...]:
     return tuple(found)
 
 
-def _carry_bps(pair: Pair, now_ms: int, horizon_hours: float) -> float:
+def _carry_bps(pair: Pair, now_ms: int) -> float:
     """Both legs' expected funding. Without a fitted half-life, income decays fastest and cost not at all."""
+    horizon_hours = pair.limits.horizon_hours
 
     def both(half_life: float | None) -> float:
         long = carry_fraction(
@@ -203,8 +205,9 @@ def _spread_bps(bid: int, ask: int) -> float:
     return abs(ask - bid) / (ask + bid) * 2 * BPS
 
 
-def _sizes(pair: Pair, limits: Limits) -> tuple[int, ...]:
+def _sizes(pair: Pair) -> tuple[int, ...]:
     """Ascending sizes in common lots: the grid, the operator's cap, and the smallest size both venues accept."""
+    limits = pair.limits
     unit_usd = float(pair.common_lot) * pair.mid_price
     legs = ((pair.long, pair.long_lots), (pair.short, pair.short_lots))
     floor_usd = max(limits.min_order_size_usd, *(leg.market.min_notional_usd for leg, _ in legs))
@@ -223,13 +226,13 @@ class _Point(msgspec.Struct, frozen=True, gc=False):
     entry_ticks: tuple[float, float]
 
 
-def _curve(pair: Pair, limits: Limits) -> list[_Point]:
+def _curve(pair: Pair) -> list[_Point]:
     """A point for each size that both books can fill, in and out."""
     prepared = pair.prepared
     assert prepared is not None, "screened before"
     long_sizes = [size * pair.long_lots for size in pair.sizes]
     short_sizes = [size * pair.short_lots for size in pair.sizes]
-    buffer = limits.liquidity_buffer
+    buffer = pair.limits.liquidity_buffer
     buy_in = sweep(pair.long.book, long_sizes, asks=True, buffer=buffer)
     sell_in = sweep(pair.short.book, short_sizes, asks=False, buffer=buffer)
     sell_out = sweep(pair.long.book, long_sizes, asks=False, buffer=buffer)
@@ -255,11 +258,11 @@ def _curve(pair: Pair, limits: Limits) -> list[_Point]:
     return curve
 
 
-def _best(curve: list[_Point], pair: Pair, limits: Limits) -> _Point:
-    cap_usd = min(limits.max_order_size_usd, limits.max_position_size_usd)
+def _best(curve: list[_Point], pair: Pair) -> _Point:
+    cap_usd = min(pair.limits.max_order_size_usd, pair.limits.max_position_size_usd)
     allowed = [point for point in curve if point.notional_usd <= cap_usd] or curve[:1]
     for point in sorted(allowed, key=lambda one: one.notional_usd * one.terms.net_bps, reverse=True):
-        if point.terms.net_bps > 0 and not validate(pair, point.common_lots, limits)[1]:
+        if point.terms.net_bps > 0 and not validate(pair, point.common_lots)[1]:
             return point
     return allowed[0]
 
@@ -273,7 +276,8 @@ class _Shown(msgspec.Struct, frozen=True):
     refusals: tuple[Refusal, ...]
 
 
-def _report(pair: Pair, now_ms: int, limits: Limits, found: _Shown) -> Opportunity:
+def _report(pair: Pair, now_ms: int, found: _Shown) -> Opportunity:
+    limits = pair.limits
     curve, best = found.curve, found.best
     common_lots, notional_usd, terms = best.common_lots, best.notional_usd, best.terms
     net_usd = terms.net_bps / BPS * notional_usd

@@ -12,7 +12,7 @@ import msgspec
 
 from twinleg.core.book import Book
 from twinleg.core.messages import Refusal
-from twinleg.core.pairs import Limits, MarketState, Pair
+from twinleg.core.pairs import MarketState, Pair
 
 IMPACT_FULL_BPS = 20.0
 """An impact of this many bps scores 100: about the yearly funding of a quiet market in one click."""
@@ -93,8 +93,9 @@ class Liquidity(msgspec.Struct, frozen=True):
         return min(side.depth_usd[1] for side in (self.long_entry, self.long_exit, self.short_entry, self.short_exit))
 
 
-def validate(pair: Pair, common_lots: int, limits: Limits) -> tuple[Liquidity, list[Refusal]]:
+def validate(pair: Pair, common_lots: int) -> tuple[Liquidity, list[Refusal]]:
     """Measure both legs at `common_lots` on the entry and the exit side, and say what is not good enough."""
+    limits = pair.limits
     long_lots, short_lots, buffer = common_lots * pair.long_lots, common_lots * pair.short_lots, limits.liquidity_buffer
     sides = (
         side_view(pair.long, long_lots, asks=True, buffer=buffer),

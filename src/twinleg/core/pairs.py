@@ -115,6 +115,7 @@ class Pair:
         "common_lot",
         "half_life",
         "key",
+        "limits",
         "long",
         "long_lots",
         "prepared",
@@ -124,10 +125,10 @@ class Pair:
         "sizes",
     )  # fmt: skip
 
-    def __init__(self, long: MarketState, short: MarketState) -> None:
+    def __init__(self, long: MarketState, short: MarketState, limits: Limits) -> None:
         assert long.asset.name == short.asset.name, "a pair is one asset"
         assert long.market.venue != short.market.venue, "a pair spans two venues"
-        self.long, self.short = long, short
+        self.long, self.short, self.limits = long, short, limits
         self.asset = long.asset.name
         self.key = f"{long.market.key}>{short.market.key}"
         self.basis_bps: deque[float] = deque(maxlen=SAMPLES)
@@ -178,8 +179,9 @@ def _usable(book: Book) -> bool:
     return book.ready and book.two_sided and not book.crossed
 
 
-def gates(pair: Pair, now_ns: int, clock_offsets_ms: dict[str, int], limits: Limits) -> list[Refusal]:
+def gates(pair: Pair, now_ns: int, clock_offsets_ms: dict[str, int]) -> list[Refusal]:
     """Why this pair's data may not be acted on now. Empty = both legs are known, fresh, and the same thing."""
+    limits = pair.limits
     refusals = [one for leg in (pair.long, pair.short) for one in _leg_gates(leg, now_ns, clock_offsets_ms, limits)]
     refusals += _thing_gates(pair, limits)
     if pair.long.book.ready and pair.short.book.ready:
