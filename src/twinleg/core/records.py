@@ -1,0 +1,107 @@
+"""The rows of the journal: facts in the order they became known, as JSON.
+
+Each type's tag ends in its version. A type whose shape changes keeps its old version readable beside the new one; a row
+with an unknown tag or field was written by a newer version and is refused, never read in part.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from twinleg.core.orders import Filled, Intent, Leg, OrderStatus, State, TradePlan
+
+
+class RecordError(ValueError):
+    """A journal row that this version cannot read: damaged, or from a newer one. Nothing may be opened on top of it."""
+
+
+class _Row(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind"):
+    """What all records share. `at_ms` is when the fact became known."""
+
+    at_ms: int
+
+
+class TradePlanned(_Row, frozen=True, kw_only=True, tag="trade_planned/1"):
+    """A trade was decided. `terms` are the expected edge's terms by name (estimates, in the units their names say)."""
+
+    plan: TradePlan
+    terms: dict[str, float]
+
+    @property
+    def trade_id(self) -> str:
+        return self.plan.trade_id
+
+
+class IntentMade(_Row, frozen=True, kw_only=True, tag="intent_made/1"):
+    """An order is about to be sent."""
+
+    intent: Intent
+
+    @property
+    def trade_id(self) -> str:
+        return self.intent.trade_id
+
+
+class OutcomeSeen(_Row, frozen=True, kw_only=True, tag="outcome_seen/1"):
+    """What became of a submission or an order. `filled_lots` counts with DONE only: the venue's cumulative truth."""
+
+    trade_id: str
+    client_id: str
+    status: OrderStatus
+    reason: str = ""
+    filled_lots: int = 0
+
+
+class FillSeen(_Row, frozen=True, kw_only=True, tag="fill_seen/1"):
+    """One execution of one of our orders."""
+
+    trade_id: str
+    fill: Filled
+
+
+class FundingBooked(_Row, frozen=True, kw_only=True, tag="funding_booked/1"):
+    """Funding settled on a leg: unique per (trade, leg, settled_at_ms). The amount is positive when received."""
+
+    trade_id: str
+    leg: Leg
+    market: str
+    rate_per_hour: float
+    interval_hours: float
+    price: float
+    amount_micro_usd: int
+    settled_at_ms: int
+
+
+class StateChanged(_Row, frozen=True, kw_only=True, tag="state_changed/1"):
+    """The trade's state, the attempts its repair or exit has spent, and when its clock rings next."""
+
+    trade_id: str
+    state: State
+    attempts_spent: int
+    due_ms: int | None
+    exit_reason: str | None
+    because: str
+
+
+JournalRecord = TradePlanned | IntentMade | OutcomeSeen | FillSeen | FundingBooked | StateChanged
+
+_encoder = msgspec.json.Encoder()
+_decoder: msgspec.json.Decoder[JournalRecord] = msgspec.json.Decoder(JournalRecord)
+
+
+def kind_of(record: JournalRecord) -> str:
+    """The record's tag, version included: the `kind` of its journal row."""
+    return str(record.__struct_config__.tag)
+
+
+def encode(record: JournalRecord) -> bytes:
+    """A record as JSON, tag included."""
+    return _encoder.encode(record)
+
+
+def decode(payload: bytes) -> JournalRecord:
+    """A record from its JSON. Raises RecordError."""
+    try:
+        return _decoder.decode(payload)
+    except msgspec.DecodeError as error:
+        raise RecordError(f"unreadable journal row: {error}: {payload[:200]!r}") from error

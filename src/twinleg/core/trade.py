@@ -1,0 +1,170 @@
+"""What is known of one trade: the fold of its journal records, and what is news to it. Decides nothing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from twinleg.core.orders import (
+    ADDING,
+    Filled,
+    Intent,
+    Leg,
+    OrderAccepted,
+    OrderDone,
+    OrderEvent,
+    OrderRejected,
+    OrderStatus,
+    OrderUnknown,
+    State,
+    TradePlan,
+)
+from twinleg.core.records import FillSeen, IntentMade, JournalRecord, OutcomeSeen, StateChanged
+
+
+class Order(msgspec.Struct, frozen=True):
+    """One of our orders and what the venue has told about it."""
+
+    intent: Intent
+    status: OrderStatus = OrderStatus.SENT
+    filled_lots: int = 0
+    """The sum of the fills seen."""
+    done_lots: int = 0
+    """The venue's cumulative truth, once it has said that the order is over."""
+    fill_ids: frozenset[str] = frozenset()
+
+    @property
+    def ended(self) -> bool:
+        """The venue says that it is over."""
+        return self.status in (OrderStatus.DONE, OrderStatus.REJECTED)
+
+    @property
+    def settled(self) -> bool:
+        """Over, and every fill of it has been seen."""
+        return self.ended and self.filled_lots >= self.done_lots
+
+
+class Trade(msgspec.Struct, frozen=True):
+    """Everything known about one trade. `due_ms` is when its clock rings, None when it has none."""
+
+    plan: TradePlan
+    state: State = State.PLANNED
+    orders: tuple[Order, ...] = ()
+    attempts_spent: int = 0
+    due_ms: int | None = None
+    exit_reason: str | None = None
+
+    def of_leg(self, leg: Leg) -> list[Order]:
+        return [order for order in self.orders if order.intent.leg is leg]
+
+    def held(self, leg: Leg) -> int:
+        """Lots held on a leg by the fills seen, positive in the leg's own direction."""
+        return sum(
+            order.filled_lots if order.intent.purpose in ADDING else -order.filled_lots for order in self.of_leg(leg)
+        )
+
+    @property
+    def unsettled(self) -> list[Order]:
+        """Orders that may still fill, or whose fills have not all been seen."""
+        return [order for order in self.orders if not order.settled]
+
+    @property
+    def flat(self) -> bool:
+        return self.held(Leg.LONG) == 0 and self.held(Leg.SHORT) == 0
+
+
+def exposed(trade: Trade) -> tuple[Leg, int] | None:
+    """The leg that holds more and by how many of its own lots, or None within one common lot (dust, carried)."""
+    long_lot, short_lot = trade.plan.long.lots_per_common_lot, trade.plan.short.lots_per_common_lot
+    gap = trade.held(Leg.LONG) * short_lot - trade.held(Leg.SHORT) * long_lot
+    if abs(gap) < long_lot * short_lot:
+        return None
+    return (Leg.LONG, gap // short_lot) if gap > 0 else (Leg.SHORT, -gap // long_lot)
+
+
+def apply(trade: Trade, record: JournalRecord) -> Trade:
+    """The trade with one more fact. Decides nothing; a record of an order it does not have raises LookupError."""
+    match record:
+        case IntentMade():
+            return msgspec.structs.replace(trade, orders=(*trade.orders, Order(record.intent)))
+        case OutcomeSeen():
+            done_lots = max(order_of(trade, record.client_id).done_lots, record.filled_lots)
+            return _with_order(trade, record.client_id, status=record.status, done_lots=done_lots)
+        case FillSeen():
+            return _apply_fill(trade, record.fill)
+        case StateChanged():
+            return msgspec.structs.replace(
+                trade,
+                state=record.state,
+                attempts_spent=record.attempts_spent,
+                due_ms=record.due_ms,
+                exit_reason=record.exit_reason,
+            )
+        case _:
+            return trade
+
+
+def news(trade: Trade, order: Order, event: OrderEvent) -> JournalRecord | None:
+    """The fact in `event` that we did not know, if any. What arrives late never overwrites what is final."""
+    if isinstance(event, Filled):
+        known = event.fill_id in order.fill_ids
+        return None if known else FillSeen(trade_id=trade.plan.trade_id, fill=event, at_ms=event.at_ms)
+    status = _status_after(order, event)
+    done_lots = event.filled_lots if isinstance(event, OrderDone) else 0
+    if status is order.status and done_lots <= order.done_lots:
+        return None
+    return OutcomeSeen(
+        trade_id=trade.plan.trade_id,
+        client_id=event.client_id,
+        status=status,
+        reason="" if isinstance(event, OrderAccepted) else event.reason,
+        filled_lots=done_lots,
+        at_ms=event.at_ms,
+    )
+
+
+def _status_after(order: Order, event: OrderAccepted | OrderUnknown | OrderRejected | OrderDone) -> OrderStatus:
+    if isinstance(event, OrderDone):
+        return OrderStatus.DONE
+    if order.ended:
+        return order.status
+    match event:
+        case OrderAccepted():
+            return OrderStatus.ACCEPTED
+        case OrderUnknown():
+            return OrderStatus.UNKNOWN if order.status is OrderStatus.SENT else order.status
+        case OrderRejected():
+            # A rejected order cannot have filled: where both are told, neither is believed before it is read back.
+            return OrderStatus.UNKNOWN if order.filled_lots else OrderStatus.REJECTED
+
+
+def _apply_fill(trade: Trade, fill: Filled) -> Trade:
+    """A fill always counts. One beyond what the venue called the end of its order opens the order's fate again."""
+    order = order_of(trade, fill.client_id)
+    filled_lots = order.filled_lots + fill.size_lots
+    reopened = order.ended and filled_lots > order.done_lots
+    return _with_order(
+        trade,
+        fill.client_id,
+        filled_lots=filled_lots,
+        fill_ids=order.fill_ids | {fill.fill_id},
+        status=OrderStatus.UNKNOWN if reopened else order.status,
+    )
+
+
+def order_of(trade: Trade, order_id: str) -> Order:
+    for order in trade.orders:
+        if order.intent.client_id == order_id:
+            return order
+    raise LookupError(f"trade {trade.plan.trade_id} has no order {order_id}")
+
+
+def _with_order(trade: Trade, order_id: str, **changes: Any) -> Trade:
+    return msgspec.structs.replace(
+        trade,
+        orders=tuple(
+            msgspec.structs.replace(order, **changes) if order.intent.client_id == order_id else order
+            for order in trade.orders
+        ),
+    )
