@@ -6,6 +6,7 @@ the full pass, once a second: slow terms, every pair's standing, what the view s
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from itertools import permutations
 
@@ -64,6 +65,10 @@ class Board:
         self.trades_seen = 0
         self._listings: dict[str, tuple[Market, ...]] = {}
         self._estimated_ms = 0
+        self._refit = True
+        self._round: list[Pair] = []
+        self._bounds: dict[str, float] = {}
+        self._shown_bps = -math.inf
 
     # -- what events change -------------------------------------------------------------------------------------------
 
@@ -183,35 +188,47 @@ class Board:
         self.found[pair.key] = opportunity
         return opportunity
 
-    def review(self, now_ms: int, now_ns: int) -> None:
-        """The full pass: refit slow estimates, prepare every pair, judge each by its bound, walk the best."""
-        refit = now_ms - self._estimated_ms >= ESTIMATES_EVERY_MS
-        if refit:
+    def review(self, now_ms: int, now_ns: int, part: int = 1) -> None:
+        """Go over 1/`part` of the pairs, the next ones in turn: refit, prepare, judge by bound, walk the best.
+
+        A full round is due once a second. Parts keep one round from holding up the books.
+        """
+        if not self._round:
+            self._close_round(now_ms)
+        for _ in range(-(-len(self.pairs) // part)):
+            if not self._round:
+                break
+            self._review(self._round.pop(), now_ms, now_ns)
+
+    def _close_round(self, now_ms: int) -> None:
+        best = sorted(self._bounds.values(), reverse=True)[:SHOWN_PAIRS]
+        self._shown_bps = best[-1] if len(best) == SHOWN_PAIRS else -math.inf
+        self._refit = now_ms - self._estimated_ms >= ESTIMATES_EVERY_MS
+        if self._refit:
             self._estimated_ms = now_ms
             self._check_venue_units()
-        bounds: list[tuple[float, Pair]] = []
-        self.standing.clear()
-        for pair in self.pairs.values():
-            pair.sample()
-            if refit:
-                pair.settle_estimates()
-            prepared = prepare(pair, now_ms)
-            bound_bps = screen(pair)
-            if bound_bps is not None:
-                bounds.append((bound_bps, pair))
-            else:
-                self.found.pop(pair.key, None)
-                missing = prepared if isinstance(prepared, tuple) else ()
-                refusals = (*missing, *self._gates(pair, now_ns))
-                self.standing[pair.key] = Standing(pair.key, None, _distinct(refusals))
-        bounds.sort(key=lambda one: one[0], reverse=True)
-        for _, pair in bounds[:SHOWN_PAIRS]:
+        self._round = list(self.pairs.values())
+
+    def _review(self, pair: Pair, now_ms: int, now_ns: int) -> None:
+        pair.sample()
+        if self._refit:
+            pair.settle_estimates()
+        prepared = prepare(pair, now_ms)
+        bound_bps = screen(pair)
+        self.standing.pop(pair.key, None)
+        if bound_bps is None:
+            self.found.pop(pair.key, None)
+            self._bounds.pop(pair.key, None)
+            missing = prepared if isinstance(prepared, tuple) else ()
+            self.standing[pair.key] = Standing(pair.key, None, _distinct((*missing, *self._gates(pair, now_ns))))
+            return
+        self._bounds[pair.key] = bound_bps
+        if bound_bps >= min(self._shown_bps, pair.limits.min_viable_spread_bps):
             self._walk(pair, now_ms, now_ns)
-        for bound_bps, pair in bounds[SHOWN_PAIRS:]:
-            if bound_bps < pair.limits.min_viable_spread_bps:
-                self.found.pop(pair.key, None)
-            refusal = Refusal("edge", "even at the best prices", bound_bps, pair.limits.min_execution_spread_bps)
-            self.standing[pair.key] = Standing(pair.key, bound_bps, (refusal, *self._gates(pair, now_ns)))
+            return
+        self.found.pop(pair.key, None)
+        refusal = Refusal("edge", "even at the best prices", bound_bps, pair.limits.min_execution_spread_bps)
+        self.standing[pair.key] = Standing(pair.key, bound_bps, (refusal, *self._gates(pair, now_ns)))
 
     def ranking(self) -> list[Opportunity]:
         """What is known in full, the most money first; what can be executed stands before what is refused."""
