@@ -1,0 +1,5 @@
+"""Lighter (zkLighter), public market data."""
+
+from twinleg.venues.lighter.venue import LighterVenue
+
+__all__ = ["LighterVenue"]

@@ -1,0 +1,188 @@
+"""Lighter's typed frames: bytes to structs. Fields we do not use are not named, and unknown ones are ignored.
+
+Shapes are those of recorded frames (2026-03 to 2026-06) and REST bodies (2025-11). Prices, sizes and money are decimal
+strings; lists may be empty, null or absent; times are ms in frames, seconds in funding history and status.
+"""
+
+from __future__ import annotations
+
+from math import isfinite
+
+import msgspec
+
+from twinleg.core.venue import WireError
+
+UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+"""All that msgspec raises on bytes that are not what a decoder expects (2 million mutated frames; msgspec 0.22)."""
+
+PING = b'{"type":"ping"}'
+PONG = b'{"type":"pong"}'
+
+
+class Level(msgspec.Struct, gc=False):
+    """`size` is the new absolute size at `price`; zero removes the level."""
+
+    price: str
+    size: str
+
+
+class BookBody(msgspec.Struct, gc=False):
+    """A snapshot (`begin_nonce` 0) or the changes from engine nonce `begin_nonce` to `nonce`."""
+
+    nonce: int
+    begin_nonce: int = 0
+    bids: list[Level] | None = None
+    asks: list[Level] | None = None
+
+
+class StreamError(msgspec.Struct, gc=False):
+    """Error frames carry no type and no request id."""
+
+    code: int = 0
+    message: str = ""
+
+
+class Frame(msgspec.Struct, gc=False):
+    """Any stream frame: one decode for all, the book's the cheapest. `timestamp` ms."""
+
+    type: str = ""
+    channel: str = ""
+    timestamp: int = 0
+    order_book: BookBody | None = None
+    market_stats: msgspec.Raw = msgspec.Raw(b"null")
+    trades: list[msgspec.Raw] | None = None
+    liquidation_trades: list[msgspec.Raw] | None = None
+    error: StreamError | None = None
+    close_in_ms: int = 0
+
+
+class StatsBody(msgspec.Struct, gc=False):
+    """market_stats of one market. Rates are percent per hour, `open_interest` is in USDC, `funding_timestamp` ms."""
+
+    market_id: int
+    mark_price: str | float | None = None
+    index_price: str | float | None = None
+    open_interest: str | float | None = None
+    current_funding_rate: str | float | None = None
+    funding_rate: str | float | None = None
+    funding_timestamp: int | None = None
+
+
+class TradeBody(msgspec.Struct, gc=False):
+    """A public trade. `is_maker_ask`: the resting order sold, so the taker bought. `timestamp` ms."""
+
+    trade_id: int
+    price: str
+    size: str
+    is_maker_ask: bool
+    timestamp: int
+
+
+class MarketConfig(msgspec.Struct, gc=False):
+    """`market_config` of a market's details."""
+
+    force_reduce_only: bool = False
+    trading_hours: str = ""
+    hidden: bool = False
+    rfq_enabled: bool = False
+
+
+class MarketDetails(msgspec.Struct, gc=False):
+    """A row of orderBookDetails. Fees are percent, margin fractions 1/10,000."""
+
+    symbol: str
+    market_id: int
+    status: str
+    min_base_amount: str
+    min_quote_amount: str
+    supported_size_decimals: int
+    supported_price_decimals: int
+    market_type: str = "perp"
+    taker_fee: str | float | None = None
+    maker_fee: str | float | None = None
+    min_initial_margin_fraction: int | None = None
+    maintenance_margin_fraction: int | None = None
+    is_frozen: bool | None = None
+    market_config: MarketConfig | None = None
+
+
+class FundingRow(msgspec.Struct, gc=False):
+    """A row of fundings. `timestamp` seconds, `rate` percent per hour without sign, `direction` the side that pays."""
+
+    timestamp: int
+    rate: str
+    direction: str
+    value: str | None = None
+
+
+class RateRow(msgspec.Struct, gc=False):
+    """A row of funding-rates. `rate` is a signed fraction per 8 hours."""
+
+    market_id: int
+    exchange: str
+    rate: float
+
+
+class Reply(msgspec.Struct, gc=False):
+    """Any REST body. `code` 200 is success."""
+
+    code: int | None = None
+    message: str = ""
+    order_book_details: list[msgspec.Raw] | None = None
+    fundings: list[FundingRow] | None = None
+    funding_rates: list[msgspec.Raw] | None = None
+
+
+class Status(msgspec.Struct, gc=False):
+    """GET /. `timestamp` seconds."""
+
+    status: int
+    timestamp: int
+
+
+decode_frame = msgspec.json.Decoder(Frame).decode
+decode_stats = msgspec.json.Decoder(StatsBody).decode
+decode_stats_by_market = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+decode_trade = msgspec.json.Decoder(TradeBody).decode
+decode_market = msgspec.json.Decoder(MarketDetails).decode
+decode_rate = msgspec.json.Decoder(RateRow).decode
+decode_reply = msgspec.json.Decoder(Reply).decode
+decode_status = msgspec.json.Decoder(Status).decode
+
+
+def subscribe(topic: str) -> bytes:
+    """A subscription to "order_book/0"; answers call the channel "order_book:0"."""
+    return b'{"type":"subscribe","channel":"%b"}' % topic.encode()
+
+
+def unsubscribe(topic: str) -> bytes:
+    """The end of a subscription; answered by type "unsubscribed"."""
+    return b'{"type":"unsubscribe","channel":"%b"}' % topic.encode()
+
+
+def number(value: str | float | None) -> float | None:
+    """A decimal string or JSON number as an estimate; None stays None. Raises WireError unless finite."""
+    if value is None or value == "":
+        return None
+    try:
+        result = float(value)
+    except ValueError as error:
+        raise WireError(f"not a number: {value!r:.60}") from error
+    if not isfinite(result):
+        raise WireError(f"not a finite number: {value!r:.60}")
+    return result
+
+
+def positive(value: str | float | None) -> float | None:
+    """A price as an estimate; None where the venue says nothing, which it also writes as zero. Raises WireError."""
+    result = number(value)
+    if result is not None and result < 0:
+        raise WireError(f"a negative price: {value!r:.60}")
+    return result or None
+
+
+def rate_per_hour(rate: float, rate_max: float) -> float:
+    """The rate itself. Raises WireError when no venue could charge it, which means that we misread its unit."""
+    if not abs(rate) <= rate_max:
+        raise WireError(f"an impossible funding rate per hour: {rate}")
+    return rate
