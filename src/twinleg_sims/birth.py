@@ -52,8 +52,8 @@ def born(seed: int, listing: Listing, character: Character, start_ms: int) -> Si
     tier = LIQUIDITY[listing.asset.tier]
     price = listing.asset.start_price * listing.multiplier
     hours = past_hours(dice, price, start_ms, PAST_HOURS, hourly_volatility(listing), tier.top_usd * 150)
-    slow_mean = character.slow_mean[listing.venue]
-    premium = Premium(slow_mean, 0.00005 + abs(slow_mean) / 5, character.fast_sd, character.fast_half_life_ms, slow_mean)
+    slow = character.slow_mean[listing.venue]
+    premium = Premium(slow, 0.00005 + abs(slow) / 5, character.fast_sd, character.fast_half_life_ms, slow)
     first_hour_ms = next_hour_ms(start_ms) - PAST_HOURS * HOUR_MS
     settled = [
         (hour_ms, _sample(premium.advance(HOUR_MS, dice), 2 * tier.half_spread))
