@@ -1,0 +1,305 @@
+"""What we hold and what it earned: the fold of the journal's records.
+
+Everything is kept in exact integers (ticks times lots per leg, micro-dollars for fees and funding) and rounded once,
+when asked for. Amounts are in the quote currency of the leg's market, positive = ours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from fractions import Fraction
+
+import msgspec
+
+from twinleg.core.amounts import Grid, micro_usd
+from twinleg.core.funding import settlement_instant
+from twinleg.core.messages import FundingSettled
+from twinleg.core.orders import ADDING, Leg, LegPlan, State
+from twinleg.core.records import FillSeen, FundingBooked, JournalRecord, StateChanged, TradePlanned
+from twinleg.core.trade import Trade, apply, exposed, order_of
+
+MS_PER_HOUR = 3_600_000
+CLOSED_KEPT = 1000
+"""Closed trades kept in full; older ones only in the totals."""
+
+Mids = Mapping[str, Fraction]
+"""Mid price in ticks by market: an estimate, never used for anything that is booked."""
+
+
+class LedgerError(ValueError):
+    """Records that contradict each other: the journal is damaged or not ours. Nothing may be opened on top of it."""
+
+
+class Pnl(msgspec.Struct, frozen=True, kw_only=True):
+    """Profit and loss in micro-dollars: price + slippage + funding - fees = equity change, exactly.
+
+    `gross` is what the fills and the valuation of what is still held brought, None when that valuation is unknown.
+    `slippage` is the part of it that lies between fill and decision prices (negative = cost), `price` the rest.
+    """
+
+    gross_micro_usd: int | None = 0
+    realised_micro_usd: int = 0
+    """The part of gross that is closed: against the average entry price."""
+    slippage_micro_usd: int = 0
+    funding_micro_usd: int = 0
+    fees_micro_usd: int = 0
+    volume_micro_usd: int = 0
+    """Notional traded, both ways."""
+
+    @property
+    def price_micro_usd(self) -> int | None:
+        return None if self.gross_micro_usd is None else self.gross_micro_usd - self.slippage_micro_usd
+
+    @property
+    def unrealised_micro_usd(self) -> int | None:
+        return None if self.gross_micro_usd is None else self.gross_micro_usd - self.realised_micro_usd
+
+    @property
+    def equity_change_micro_usd(self) -> int | None:
+        if self.gross_micro_usd is None:
+            return None
+        return self.gross_micro_usd + self.funding_micro_usd - self.fees_micro_usd
+
+    def __add__(self, other: Pnl) -> Pnl:
+        known = self.gross_micro_usd is not None and other.gross_micro_usd is not None
+        return Pnl(
+            gross_micro_usd=(self.gross_micro_usd or 0) + (other.gross_micro_usd or 0) if known else None,
+            realised_micro_usd=self.realised_micro_usd + other.realised_micro_usd,
+            slippage_micro_usd=self.slippage_micro_usd + other.slippage_micro_usd,
+            funding_micro_usd=self.funding_micro_usd + other.funding_micro_usd,
+            fees_micro_usd=self.fees_micro_usd + other.fees_micro_usd,
+            volume_micro_usd=self.volume_micro_usd + other.volume_micro_usd,
+        )
+
+
+class LegAccount(msgspec.Struct, frozen=True):
+    """The money of one leg. "Tick-lots" are ticks times lots; LegPlan.money_unit is what one is worth."""
+
+    entered_lots: int = 0
+    entered_ticklots: int = 0
+    reduced_lots: int = 0
+    reduced_ticklots: int = 0
+    slippage_ticklots: int = 0
+    """Sum of (decision - fill price) times size, signed so that negative is a cost."""
+    fees_micro_usd: int = 0
+    funding_micro_usd: int = 0
+    settlements: frozenset[int] = frozenset()
+    """The instants (epoch ms) whose funding is booked."""
+    holdings: tuple[tuple[int, int], ...] = ()
+    """(at_ms, lots held from then on), one per fill."""
+
+    @property
+    def held_lots(self) -> int:
+        return self.entered_lots - self.reduced_lots
+
+    def held_at(self, at_ms: int) -> int:
+        """Lots held at an instant, which decides whether a settlement concerns us."""
+        return next((lots for since_ms, lots in reversed(self.holdings) if since_ms <= at_ms), 0)
+
+    def pnl(self, leg: Leg, plan: LegPlan, mid_ticks: Fraction | None) -> Pnl:
+        """Valued at `mid_ticks`; without it, what is still held makes gross unknown."""
+        sign = leg.entry_side.sign
+        cost = Fraction(self.entered_ticklots, self.entered_lots) if self.entered_lots else Fraction(0)
+        realised = sign * (self.reduced_ticklots - self.reduced_lots * cost)
+        gross = realised
+        if self.held_lots and mid_ticks is not None:
+            gross += sign * self.held_lots * (mid_ticks - cost)
+        known = mid_ticks is not None or not self.held_lots
+        return Pnl(
+            gross_micro_usd=micro_usd(gross * plan.money_unit) if known else None,
+            realised_micro_usd=micro_usd(realised * plan.money_unit),
+            slippage_micro_usd=micro_usd(self.slippage_ticklots * plan.money_unit),
+            funding_micro_usd=self.funding_micro_usd,
+            fees_micro_usd=self.fees_micro_usd,
+            volume_micro_usd=micro_usd((self.entered_ticklots + self.reduced_ticklots) * plan.money_unit),
+        )
+
+
+class TradeAccount(msgspec.Struct, frozen=True, kw_only=True):
+    """One trade with its money and its times."""
+
+    trade: Trade
+    terms: dict[str, float]
+    """The expected edge's terms when the trade was planned."""
+    planned_at_ms: int
+    hedged_at_ms: int | None = None
+    """When its legs first matched."""
+    closed_at_ms: int | None = None
+    unhedged_since_ms: int | None = None
+    """Since when the legs differ by a common lot or more."""
+    unhedged_ms: int = 0
+    """How long they did in all, without the stretch that is going on."""
+    long: LegAccount = LegAccount()
+    short: LegAccount = LegAccount()
+
+    def leg(self, leg: Leg) -> LegAccount:
+        return self.long if leg is Leg.LONG else self.short
+
+    def leg_pnl(self, leg: Leg, mids: Mids) -> Pnl:
+        plan = self.trade.plan.leg(leg)
+        return self.leg(leg).pnl(leg, plan, mids.get(plan.market))
+
+    def pnl(self, mids: Mids) -> Pnl:
+        """Both legs together. Quote currencies are added at par: edge and guard watch their ratio."""
+        return self.leg_pnl(Leg.LONG, mids) + self.leg_pnl(Leg.SHORT, mids)
+
+
+class Ledger:
+    """All trades: open ones and the last CLOSED_KEPT closed ones in full, older ones as totals."""
+
+    def __init__(self, records: Iterable[JournalRecord] = ()) -> None:
+        self.trades: dict[str, TradeAccount] = {}
+        self.retired = Pnl()
+        self._closed: dict[str, None] = {}  # ids in the order of closing
+        for record in records:
+            self.apply(record)
+
+    def apply(self, record: JournalRecord) -> TradeAccount:
+        """Fold one more record in and return its trade's account. Raises LedgerError."""
+        if isinstance(record, TradePlanned):
+            if record.trade_id in self.trades:
+                raise LedgerError(f"trade {record.trade_id} planned twice")
+            account = TradeAccount(trade=Trade(record.plan), terms=record.terms, planned_at_ms=record.at_ms)
+        else:
+            known = self.trades.get(record.trade_id)
+            if known is None:
+                raise LedgerError(f"{type(record).__name__} of unknown trade {record.trade_id}")
+            account = _account_after(known, record)
+        self.trades[record.trade_id] = account
+        self._retire(record.trade_id, account)
+        return account
+
+    def _retire(self, trade_id: str, account: TradeAccount) -> None:
+        if account.trade.state is not State.CLOSED:
+            self._closed.pop(trade_id, None)
+            return
+        self._closed.setdefault(trade_id)
+        if len(self._closed) > CLOSED_KEPT:
+            oldest = next(iter(self._closed))
+            del self._closed[oldest]
+            self.retired += self.trades.pop(oldest).pnl({})
+
+    def open_trades(self) -> list[TradeAccount]:
+        """Every trade that is not CLOSED, HALTED ones included."""
+        return [account for account in self.trades.values() if account.trade.state is not State.CLOSED]
+
+    def positions(self) -> dict[str, int]:
+        """Signed lots by market over all trades; markets where nothing is held are left out."""
+        lots: dict[str, int] = {}
+        for account in self.trades.values():
+            for leg in Leg:
+                market = account.trade.plan.leg(leg).market
+                lots[market] = lots.get(market, 0) + leg.entry_side.sign * account.leg(leg).held_lots
+        return {market: held for market, held in lots.items() if held}
+
+    def pnl(self, mids: Mids) -> Pnl:
+        """Everything since the first record."""
+        return sum((account.pnl(mids) for account in self.trades.values()), self.retired)
+
+
+def _account_after(account: TradeAccount, record: JournalRecord) -> TradeAccount:
+    match record:
+        case FillSeen():
+            return _after_fill(account, record)
+        case FundingBooked():
+            return _after_funding(account, record)
+    try:
+        trade = apply(account.trade, record)
+    except LookupError as error:
+        raise LedgerError(str(error)) from error
+    changes: dict[str, int | None] = {}
+    if isinstance(record, StateChanged):
+        changes["closed_at_ms"] = record.at_ms if record.state is State.CLOSED else None
+        if record.state is State.HEDGED and account.hedged_at_ms is None:
+            changes["hedged_at_ms"] = record.at_ms
+    return msgspec.structs.replace(account, trade=trade, **changes)
+
+
+def _after_fill(account: TradeAccount, record: FillSeen) -> TradeAccount:
+    fill = record.fill
+    try:
+        order = order_of(account.trade, fill.client_id)
+    except LookupError as error:
+        raise LedgerError(str(error)) from error
+    if fill.fill_id in order.fill_ids:
+        raise LedgerError(f"fill {fill.fill_id} of {fill.client_id} recorded twice")
+    trade = apply(account.trade, record)
+    intent, leg = order.intent, account.leg(order.intent.leg)
+    adds = intent.purpose in ADDING
+    ticklots = fill.price_ticks * fill.size_lots
+    slippage = intent.side.sign * (intent.decision_price_ticks - fill.price_ticks) * fill.size_lots
+    leg = msgspec.structs.replace(
+        leg,
+        entered_lots=leg.entered_lots + fill.size_lots * adds,
+        entered_ticklots=leg.entered_ticklots + ticklots * adds,
+        reduced_lots=leg.reduced_lots + fill.size_lots * (not adds),
+        reduced_ticklots=leg.reduced_ticklots + ticklots * (not adds),
+        slippage_ticklots=leg.slippage_ticklots + slippage,
+        fees_micro_usd=leg.fees_micro_usd + fill.fee_micro_usd,
+        holdings=(*leg.holdings, (fill.at_ms, trade.held(intent.leg))),
+    )
+    since_ms, unhedged_ms = account.unhedged_since_ms, account.unhedged_ms
+    if exposed(trade) is None:
+        unhedged_ms += 0 if since_ms is None else max(0, fill.at_ms - since_ms)
+        since_ms = None
+    elif since_ms is None:
+        since_ms = fill.at_ms
+    account = msgspec.structs.replace(account, trade=trade, unhedged_since_ms=since_ms, unhedged_ms=unhedged_ms)
+    return _with_leg(account, intent.leg, leg)
+
+
+def _after_funding(account: TradeAccount, record: FundingBooked) -> TradeAccount:
+    leg = account.leg(record.leg)
+    if record.settled_at_ms in leg.settlements:
+        raise LedgerError(f"funding of {record.trade_id} {record.leg.value} at {record.settled_at_ms} booked twice")
+    leg = msgspec.structs.replace(
+        leg,
+        funding_micro_usd=leg.funding_micro_usd + record.amount_micro_usd,
+        settlements=leg.settlements | {record.settled_at_ms},
+    )
+    return _with_leg(account, record.leg, leg)
+
+
+def _with_leg(account: TradeAccount, leg: Leg, leg_account: LegAccount) -> TradeAccount:
+    if leg is Leg.LONG:
+        return msgspec.structs.replace(account, long=leg_account)
+    return msgspec.structs.replace(account, short=leg_account)
+
+
+def funding_payment(
+    leg: Leg, size_lots: int, size_grid: Grid, price: float, rate_per_hour: float, interval_hours: float
+) -> int:
+    """Funding for one settlement in micro-dollars, positive when received: size x price x rate x hours.
+
+    A positive rate means that longs pay shorts. The floats are what the venue said and enter as they are.
+    """
+    notional = size_lots * size_grid.unit * Fraction(price)
+    return -leg.entry_side.sign * micro_usd(notional * Fraction(rate_per_hour) * Fraction(interval_hours))
+
+
+def funding_due(
+    account: TradeAccount, leg: Leg, settled: FundingSettled, price: float, at_ms: int
+) -> FundingBooked | None:
+    """The booking that a settlement means for a leg, charged on `price` in quote currency.
+
+    None when the leg's market is another, it held nothing at that instant, or it is booked already. Venues and their
+    channels stamp one settlement differently: its calendar instant is what makes it unique.
+    """
+    plan, money = account.trade.plan.leg(leg), account.leg(leg)
+    instant_ms = settlement_instant(settled.settled_at_ms, round(settled.interval_hours * MS_PER_HOUR))
+    lots = money.held_at(instant_ms)
+    if settled.market != plan.market or lots == 0 or instant_ms in money.settlements:
+        return None
+    return FundingBooked(
+        trade_id=account.trade.plan.trade_id,
+        leg=leg,
+        market=settled.market,
+        rate_per_hour=settled.rate_per_hour,
+        interval_hours=settled.interval_hours,
+        price=price,
+        amount_micro_usd=funding_payment(
+            leg, lots, plan.size_grid, price, settled.rate_per_hour, settled.interval_hours
+        ),
+        settled_at_ms=instant_ms,
+        at_ms=at_ms,
+    )
