@@ -1,0 +1,67 @@
+"""One venue's stream connections, kept in step with the markets that pairs need."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from twinleg.core.board import Board
+from twinleg.core.venue import Venue
+from twinleg.runtime.budget import Budget
+from twinleg.runtime.streams import Doors, Sink, StreamRunner
+
+LOG = logging.getLogger("twinleg.lines")
+
+CHECK_S = 0.25
+CHANGE_S = 60.0
+"""New markets join at most this often: joining renews the venue's connections."""
+
+
+class VenueLines:
+    """Runs one StreamRunner per connection, and all of them anew when a market joins the pairs."""
+
+    def __init__(
+        self, venue: Venue, board: Board, sink: Sink, budget: Budget, doors: Doors, reconnect_s: float
+    ) -> None:
+        self.venue = venue
+        self.runners: list[StreamRunner] = []
+        self._board = board
+        self._sink = sink
+        self._budget = budget
+        self._doors = doors
+        self._reconnect_s = reconnect_s
+
+    async def run(self) -> None:
+        """Keep the connections up for ever. Raises what our own code raised in any of them."""
+        while True:
+            markets = [market for market in self._board.paired_markets if market.venue == self.venue.name]
+            if not markets:
+                await self._doors.clock.sleep(CHECK_S)
+                continue
+            LOG.info("%s: %d markets in pairs", self.venue.name, len(markets))
+            self.runners = [
+                StreamRunner(feed, self._sink, self._budget, self._doors, reconnect_s=self._reconnect_s)
+                for feed in self.venue.feeds(markets)
+            ]
+            try:
+                await self._until_joined({market.key for market in markets})
+            finally:
+                self.runners = []
+
+    async def _until_joined(self, known: set[str]) -> None:
+        """Run the present connections until a market outside `known` joins the pairs."""
+        async with asyncio.TaskGroup() as group:
+            running = [group.create_task(runner.run()) for runner in self.runners]
+            while True:
+                await self._doors.clock.sleep(CHANGE_S)
+                wanted = {market.key for market in self._board.paired_markets if market.venue == self.venue.name}
+                if wanted - known:
+                    break
+            for task in running:
+                task.cancel()
+
+    def resync(self, market: str) -> None:
+        """Ask for a fresh snapshot of one market's book."""
+        for runner in self.runners:
+            if market in runner.feed.markets:
+                runner.resync(market)
