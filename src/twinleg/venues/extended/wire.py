@@ -1,0 +1,169 @@
+"""Extended's typed frames: bytes to structs. Fields we do not use are not named, and unknown ones are ignored.
+
+Shapes are those of the v2 RPC stream and REST bodies recorded on mainnet (April to September 2026). All decimals are
+strings whose padding varies ("84050.000000" and "84050" are one price); all times are ms.
+"""
+
+from __future__ import annotations
+
+from math import isfinite
+
+import msgspec
+
+from twinleg.core.venue import WireError
+
+UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+"""All that msgspec raises on bytes that are not what a decoder expects (2 million mutated frames; msgspec 0.22)."""
+
+
+class Level(msgspec.Struct, gc=False):
+    """In a snapshot `q` is the size at price `p`. In a delta `q` is the signed change and `c` the new size, if told."""
+
+    p: str
+    q: str
+    c: str | None = None
+
+
+class Data(msgspec.Struct, gc=False):
+    """A book (`m`, `b`, `a`), a price (`m`, `p`, `ts`) or a funding rate (`m`, `f`, `T`)."""
+
+    m: str = ""
+    b: list[Level] | None = None
+    a: list[Level] | None = None
+    p: str | None = None
+    f: str | None = None
+    T: int = 0
+    ts: int = 0
+
+
+class TradeRow(msgspec.Struct, gc=False):
+    """A public trade: id, market, taker's side, time, price, size."""
+
+    i: int
+    m: str
+    S: str
+    T: int
+    p: str
+    q: str
+
+
+class RpcError(msgspec.Struct, gc=False):
+    """Why a request was refused."""
+
+    code: int = 0
+    message: str = ""
+
+
+class Frame(msgspec.Struct, gc=False):
+    """A data frame, which has a `seq`, or the answer to the request `id`."""
+
+    type: str = ""
+    data: Data | list[msgspec.Raw] | None = None
+    ts: int = 0
+    seq: int | None = None
+    subscription: str = ""
+    id: str | int | None = None
+    error: RpcError | None = None
+
+
+class Head(msgspec.Struct, gc=False):
+    """What is left of a frame whose content we cannot read."""
+
+    seq: int
+    subscription: str = ""
+
+
+class MarketStats(msgspec.Struct, gc=False, rename="camel"):
+    """`fundingRate` is the current estimate as a fraction per hour, `nextFundingRate` the time of the next charge."""
+
+    funding_rate: str | None = None
+    next_funding_rate: int | None = None
+
+
+class TradingConfig(msgspec.Struct, gc=False, rename="camel"):
+    """Steps and limits of a market."""
+
+    min_order_size: str
+    min_order_size_change: str
+    min_price_change: str
+    max_leverage: str | None = None
+
+
+class MarketRow(msgspec.Struct, gc=False, rename="camel"):
+    """A row of info/markets."""
+
+    name: str
+    asset_name: str
+    collateral_asset_name: str
+    trading_config: TradingConfig
+    type: str = "PERPETUAL"
+    status: str = ""
+    active: bool = True
+    is_rfq: bool = False
+    is_off_hours: bool = False
+    trading_hours: str | None = None
+    market_stats: MarketStats | None = None
+
+
+class RateRow(msgspec.Struct, gc=False, rename="camel"):
+    """The part of a row of info/markets that tells its funding."""
+
+    name: str
+    market_stats: MarketStats
+
+
+class FundingRow(msgspec.Struct, gc=False):
+    """An applied rate `f` as a signed fraction per hour, charged at `T`."""
+
+    m: str
+    f: str
+    T: int
+
+
+class Reply(msgspec.Struct, gc=False):
+    """Any REST body with a list in it. `status` OK is success."""
+
+    status: str = ""
+    data: list[msgspec.Raw] | None = None
+    error: RpcError | None = None
+
+
+decode_frame = msgspec.json.Decoder(Frame).decode
+decode_head = msgspec.json.Decoder(Head).decode
+decode_trade = msgspec.json.Decoder(TradeRow).decode
+decode_reply = msgspec.json.Decoder(Reply).decode
+decode_market = msgspec.json.Decoder(MarketRow).decode
+decode_rate = msgspec.json.Decoder(RateRow).decode
+decode_funding = msgspec.json.Decoder(FundingRow).decode
+
+
+def call(method: str, call_id: str, **params: object) -> bytes:
+    """A request on the stream. The venue wants the id as a string."""
+    return msgspec.json.encode({"method": method, "id": call_id, "jsonrpc": "2.0", **params})
+
+
+def number(value: str) -> float:
+    """A decimal string as an estimate. Raises WireError unless finite."""
+    try:
+        result = float(value)
+    except ValueError as error:
+        raise WireError(f"not a number: {value!r:.60}") from error
+    if not isfinite(result):
+        raise WireError(f"not a finite number: {value!r:.60}")
+    return result
+
+
+def positive(value: str) -> float | None:
+    """A price as an estimate; None for zero, which says nothing. Raises WireError."""
+    result = number(value)
+    if result < 0:
+        raise WireError(f"a negative price: {value!r:.60}")
+    return result or None
+
+
+def rate_per_hour(value: str, rate_max: float) -> float:
+    """A funding rate. Raises WireError when no venue could charge it, which means that we misread its unit."""
+    rate = number(value)
+    if abs(rate) > rate_max:
+        raise WireError(f"an impossible funding rate per hour: {value!r:.60}")
+    return rate
