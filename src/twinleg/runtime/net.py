@@ -44,6 +44,7 @@ class PicowsNet:
         self._clock = clock
         self._ssl = ssl_context or ssl.create_default_context()
         self._session: aiohttp.ClientSession | None = None
+        self._farewells: set[asyncio.Task[None]] = set()
         self._picows_log = logging.getLogger("twinleg.net.picows")
         # Below warning, picows writes whole upgrade requests (with their headers) to its log.
         self._picows_log.setLevel(logging.WARNING)
@@ -67,7 +68,10 @@ class PicowsNet:
         await self.close()
 
     async def close(self) -> None:
-        """Close the HTTP connections. Streams belong to who opened them."""
+        """Close the HTTP connections, and wait for the streams' ends: their owners have closed them before."""
+        for farewell in self._farewells:
+            farewell.cancel()
+        await asyncio.gather(*self._farewells, return_exceptions=True)
         if self._session is not None:
             await self._session.close()
             self._session = None
@@ -127,8 +131,10 @@ class PicowsNet:
         except BaseException:
             attempt.drop()
             raise
-        if web_socket.ended is not None or _never_upgraded(transport):
-            return web_socket.ended or "connection closed during the upgrade"
+        if transport is None or transport.response is None:
+            return "connection closed during the upgrade"  # which picows calls a success
+        self._farewells.add(farewell := asyncio.create_task(_farewell(transport)))
+        farewell.add_done_callback(self._farewells.discard)
         # The caller runs on to its next await before it hears anything.
         asyncio.get_running_loop().call_soon(web_socket.release)
         return web_socket
@@ -186,9 +192,10 @@ class _Attempt:
         return f"{self.phase} failed: {_os_reason(error)}"
 
 
-def _never_upgraded(transport: WSTransport) -> bool:
-    """picows calls a connection that ended before the upgrade reply a success, without a response."""
-    return transport is None or transport.response is None
+async def _farewell(transport: WSTransport) -> None:
+    """Fetch what picows says of the end: the listener heard it already, but unfetched asyncio would complain."""
+    with contextlib.suppress(WSError):
+        await transport.wait_disconnected()
 
 
 async def _read_capped(response: aiohttp.ClientResponse) -> bytes | None:

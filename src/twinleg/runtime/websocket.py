@@ -23,7 +23,7 @@ class WebSocket(WSListener):
     """One open connection: a ports.Stream, and picows' listener.
 
     What arrives before `release` is held back (the server may speak in the very segment that accepts the upgrade) and
-    handed over then, in order, with its own arrival times.
+    handed over then, in order, with its own arrival times; an end before that is told after it.
     """
 
     __slots__ = (
@@ -64,14 +64,16 @@ class WebSocket(WSListener):
 
     def close(self, reason: str) -> None:
         """Say good-bye (1000) and drop the connection without waiting for the peer."""
+        if self._held is not None:
+            self._held.clear()
         self._end(reason, WSCloseCode.OK)
 
     def release(self) -> None:
         """Hand over what was held back; from here on messages go straight to the listener."""
-        held, self._deliver = self._held or (), self._listener.message
-        for payload, received_ns in held:
-            if self.ended is None:
-                self._hand_over(memoryview(payload), received_ns)
+        self._deliver = self._listener.message
+        while self._held:
+            payload, received_ns = self._held.pop(0)
+            self._hand_over(memoryview(payload), received_ns)
         self._held = None
         if self.ended is not None:
             self._tell_closed(self.ended)
@@ -105,6 +107,8 @@ class WebSocket(WSListener):
         handshake = transport.close_handshake
         if handshake is not None and handshake.sent is not None and handshake.recv is None:
             # Only picows itself says good-bye without `_end`: it met a frame it cannot parse.
+            if handshake.sent.code == WSCloseCode.MESSAGE_TOO_BIG:
+                self._too_big()
             self._end(f"protocol error {handshake.sent.code:d}: {handshake.sent.reason}", None)
         else:
             self._end("connection lost without a close frame", None)
@@ -125,7 +129,7 @@ class WebSocket(WSListener):
             payload.release()
         except Exception as error:
             LOG.exception("a stream's listener failed, its connection is closed")
-            self._end(f"listener failed: {error!r}", WSCloseCode.OK)
+            self.close(f"listener failed: {error!r}")
 
     def _join(self, frame: WSFrame) -> None:
         """A part of a message that comes in several frames (RFC 6455, 5.4)."""
