@@ -12,13 +12,12 @@ from fractions import Fraction
 import msgspec
 
 from twinleg.core.amounts import Grid, micro_usd
-from twinleg.core.funding import settlement_instant
+from twinleg.core.funding import HOUR_MS, settlement_instant
 from twinleg.core.messages import FundingSettled
 from twinleg.core.orders import ADDING, Leg, LegPlan, State
 from twinleg.core.records import FillSeen, FundingBooked, JournalRecord, StateChanged, TradePlanned
 from twinleg.core.trade import Trade, apply, exposed, order_of
 
-MS_PER_HOUR = 3_600_000
 CLOSED_KEPT = 1000
 """Closed trades kept in full; older ones only in the totals."""
 
@@ -286,7 +285,7 @@ def funding_due(
     channels stamp one settlement differently: its calendar instant is what makes it unique.
     """
     plan, money = account.trade.plan.leg(leg), account.leg(leg)
-    instant_ms = settlement_instant(settled.settled_at_ms, round(settled.interval_hours * MS_PER_HOUR))
+    instant_ms = settlement_instant(settled.settled_at_ms, round(settled.interval_hours * HOUR_MS))
     lots = money.held_at(instant_ms)
     if settled.market != plan.market or lots == 0 or instant_ms in money.settlements:
         return None
