@@ -13,7 +13,7 @@ LOCK := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-h
 	--no-emit-index-url --no-emit-find-links --no-header --custom-compile-command "make lock"
 SEED ?= 7
 
-.PHONY: help demo test check bench soak lock clean
+.PHONY: help demo test check bench soak lock docs clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 16
@@ -35,11 +35,15 @@ bench: $(VENV)/dev.stamp ## the numbers, medians of interleaved runs
 	@$(BIN)/python -m bench
 
 soak: $(VENV)/dev.stamp ## long runs: every decoder fuzzed, memory watched
-	@TWINLEG_TEST_SOAK=1 $(BIN)/python -m pytest -n 2 -m soak
+	@$(BIN)/python -m pytest -n 2 -m soak --timeout 0
 
 lock: ## resolve the requirements anew, for every supported Python and platform (needs uv)
 	@$(LOCK) pyproject.toml --output-file requirements.txt
 	@$(LOCK) pyproject.toml --extra dev --constraint requirements.txt --output-file requirements-dev.txt
+
+docs: $(VENV)/runtime.stamp ## write .env.example and docs/SETTINGS.md from the settings
+	@$(BIN)/python -m twinleg.runtime.settings_docs env > .env.example
+	@$(BIN)/python -m twinleg.runtime.settings_docs page > docs/SETTINGS.md
 
 clean: ## remove the virtual environment and all caches
 	@rm -rf $(VENV) .pytest_cache .hypothesis .mypy_cache .ruff_cache .import_linter_cache build dist
