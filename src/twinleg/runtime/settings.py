@@ -72,6 +72,7 @@ class AssetLimits(BaseModel):
 
 
 Asset = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,40}$"), kinds.Kind("a list of assets' names")]
+OneAsset = Annotated[AssetLimits, kinds.Kind("a table per asset")]
 Venue = Annotated[
     str, Field(pattern=f"^({'|'.join(VENUES)})$"), kinds.Kind('a list of pairs such as ["lighter", "extended"]')
 ]
