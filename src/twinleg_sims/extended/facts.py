@@ -1,0 +1,110 @@
+"""What Extended's public side is known to do: paths, cadences, limits, codes.
+
+Sources: the venue's API documentation, its Python SDK 2.6.0, and mainnet traffic recorded in December 2025 and on
+2026-09-26. What could not be confirmed is marked "assumed".
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+REST_PREFIX = "/api/v1"
+STREAM_PREFIX = "/stream.extended.exchange/v1"
+RPC_PATH = "/stream.extended.exchange/v2/rpc"
+
+BOOK_INTERVAL_MS = 100
+SNAPSHOT_INTERVAL_MS = 60_000
+CANDLE_INTERVAL_MS = 1_000
+"""Documented as 1 to 10 s."""
+FUNDING_ESTIMATE_INTERVAL_MS = 60_000
+PING_INTERVAL_MS = 15_000
+PONG_TIMEOUT_MS = 10_000
+PING_TIMEOUT_CODE, PING_TIMEOUT_REASON = 1011, "Ping timeout"
+TRADES_REPLAYED = 50
+"""v2 sends this many past trades after each subscribe to trades."""
+
+REQUESTS_PER_MINUTE = 1_000
+"""Per address, over all endpoints."""
+ROWS_MAX = 10_000
+OPEN_INTEREST_ROWS_MAX = 300
+LAST_TRADES = 50
+"""Rows of GET /info/markets/{m}/trades; the documentation names no number, assumed the same as the replay."""
+
+SNOWFLAKE_EPOCH_MS = 1_288_834_974_657
+"""All 50 recorded trade ids decode to their time with Twitter's epoch."""
+FUNDING_STAMP_DELAY_MS = 1_028
+"""Applied rates are stamped about a second after the hour they are charged at."""
+HOUR_MS = 3_600_000
+MINUTE_MS = 60_000
+DAY_MS = 24 * HOUR_MS
+
+CANDLE_INTERVALS_MS = {
+    "PT1M": MINUTE_MS,
+    "PT5M": 5 * MINUTE_MS,
+    "PT15M": 15 * MINUTE_MS,
+    "PT30M": 30 * MINUTE_MS,
+    "PT1H": HOUR_MS,
+    "PT2H": 2 * HOUR_MS,
+    "PT4H": 4 * HOUR_MS,
+    "PT8H": 8 * HOUR_MS,
+    "PT12H": 12 * HOUR_MS,
+    "PT24H": DAY_MS,
+    "P1D": DAY_MS,
+    "P7D": 7 * DAY_MS,
+    "P30D": 30 * DAY_MS,
+}
+"""The documentation writes PT24H, the SDK P1D: both are served."""
+
+COLLATERAL = "USD"
+COLLATERAL_PRECISION = 6
+COLLATERAL_ID = "0x1"
+SYNTHETIC_PRECISION = 6
+VAULT_SHARE = "XVS"
+LISTED_MS = 1_752_829_532_673
+RESOLUTION = 1_000_000
+"""Collateral and synthetic resolutions are both this for BTC-USD; assumed for every market."""
+STARKNET_DOMAIN = {"name": "Perpetuals", "version": "v0", "chainId": "SN_SEPOLIA", "revision": "1"}
+STARKEX_CONTRACT = "0x0000000000000000000000000000000000005e17"
+"""A made-up address: no contract stands behind a simulator."""
+
+RISK_TIER_VALUE_USD = 4_000_000
+RISK_TIERS_FOR_USERS = 15
+"""BTC-USD: a tier each 4M, 15 of them selectable, hence maxPositionValue 60M. Assumed for every market."""
+
+
+class ErrorCode(IntEnum):
+    """The venue's error codes that a public request can meet."""
+
+    BAD_REQUEST = 400
+    UNAUTHORIZED = 401
+    FORBIDDEN = 403
+    NOT_FOUND = 404
+    TOO_MANY_REQUESTS = 429
+    ASSET_NOT_FOUND = 1000
+    MARKET_NOT_FOUND = 1001
+    INTERVAL_UNKNOWN = 1005
+    NOT_ALLOWED = 1009
+    BAD_PARAMETERS = 1133
+
+
+class RpcErrorCode(IntEnum):
+    """JSON-RPC error codes of the v2 stream."""
+
+    PARSE_ERROR = -32700
+    INVALID_REQUEST = -32600
+    METHOD_NOT_FOUND = -32601
+    INVALID_PARAMS = -32602
+    INTERNAL_ERROR = -32603
+    UNAUTHORIZED = -32001
+
+
+def snowflake(at_ms: int, worker: int, sequence: int) -> int:
+    """A 63-bit id that carries `at_ms`; unique per (at_ms, worker < 1024, sequence < 4096)."""
+    assert 0 <= worker < 1 << 10, f"worker {worker}"
+    assert 0 <= sequence < 1 << 12, f"sequence {sequence}"
+    return (at_ms - SNOWFLAKE_EPOCH_MS) << 22 | worker << 12 | sequence
+
+
+def synthetic_id(asset: str, precision: int) -> str:
+    """The asset's id on chain: its name and precision as ASCII, padded ("BTC-6" -> 0x4254432d36000...)."""
+    return "0x" + f"{asset}-{precision}".encode().hex().ljust(30, "0")
