@@ -241,8 +241,8 @@ class _Connection:
                 break
             try:
                 self._stream.send(outbox.pop(0))
-            except ConnectionError as error:
-                self.end(f"send failed: {error}")
+            except ConnectionError:
+                break  # the stream's `closed` comes next, after messages that came before it; else silence ends us
         if len(outbox) > OUTBOX_MESSAGES_MAX:
             self.end(f"{len(outbox)} unsent messages")
         if not outbox:
