@@ -13,6 +13,7 @@ from itertools import permutations
 import msgspec
 
 from twinleg.core.assets import common_assets
+from twinleg.core.book import Book
 from twinleg.core.edge import Opportunity, evaluate, prepare, screen
 from twinleg.core.funding import HOUR_MS, UnitCheck, UnitState, venue_disagreement
 from twinleg.core.messages import (
@@ -31,7 +32,8 @@ from twinleg.core.messages import (
     TradePrint,
     VenueClock,
 )
-from twinleg.core.pairs import Limits, MarketState, Pair, gates
+from twinleg.core.pairs import Limits, MarketState, Pair
+from twinleg.core.pairs import gates as pair_gates
 
 SHOWN_PAIRS = 20
 """Pairs walked in full on each review, best bound first: the rest are judged by their bound alone."""
@@ -54,6 +56,8 @@ class Board:
         """`limits_of(asset)` are the limits that hold for it; `trades(asset, venue, venue)` = may be paired at all."""
         self._limits_of, self._trades = limits_of, trades
         self.markets: dict[str, MarketState] = {}
+        self.facts: dict[str, Market] = {}
+        self.books: dict[str, Book] = {}
         self.excluded: dict[str, str] = {}
         self.pairs: dict[str, Pair] = {}
         self.pairs_of: dict[str, tuple[Pair, ...]] = {}
@@ -100,10 +104,10 @@ class Board:
         return ()
 
     def _book(self, event: BookDelta | BookSnapshot) -> tuple[Pair, ...]:
-        state = self.markets.get(event.market)
-        if state is None:
+        book = self.books.get(event.market)
+        if book is None:
             return ()
-        change = state.book.delta if type(event) is BookDelta else state.book.snapshot
+        change = book.delta if type(event) is BookDelta else book.snapshot
         change(event.bids, event.asks, event.venue_ms, event.received_ns)
         return self.pairs_of.get(event.market, ())
 
@@ -138,10 +142,13 @@ class Board:
                 self.markets[market.key].refresh(market)
             else:
                 self.markets[market.key] = MarketState(market)
+                self.books[market.key] = self.markets[market.key].book
+            self.facts[market.key] = market
         listed = {market.key for market in event.markets}
         for key, state in self.markets.items():
             if state.market.venue == event.venue and key not in listed:
                 state.market = msgspec.structs.replace(state.market, status=MarketStatus.CLOSED)
+                self.facts[key] = state.market
                 state.book.lose(VANISHED)
         self._pair_up()
 
@@ -175,7 +182,7 @@ class Board:
         return self._walk(pair, now_ms, now_ns)
 
     def _walk(self, pair: Pair, now_ms: int, now_ns: int) -> Opportunity | None:
-        opportunity = evaluate(pair, now_ms, self._gates(pair, now_ns))
+        opportunity = evaluate(pair, now_ms, self.gates(pair, now_ns))
         if opportunity is None:
             pair.alive_since_ms = None
             self.found.pop(pair.key, None)
@@ -220,7 +227,7 @@ class Board:
             self.found.pop(pair.key, None)
             self._bounds.pop(pair.key, None)
             missing = prepared if isinstance(prepared, tuple) else ()
-            self.standing[pair.key] = Standing(pair.key, None, _distinct((*missing, *self._gates(pair, now_ns))))
+            self.standing[pair.key] = Standing(pair.key, None, _distinct((*missing, *self.gates(pair, now_ns))))
             return
         self._bounds[pair.key] = bound_bps
         if bound_bps >= min(self._shown_bps, pair.limits.min_viable_spread_bps):
@@ -228,7 +235,7 @@ class Board:
             return
         self.found.pop(pair.key, None)
         refusal = Refusal("edge", "even at the best prices", bound_bps, pair.limits.min_execution_spread_bps)
-        self.standing[pair.key] = Standing(pair.key, bound_bps, (refusal, *self._gates(pair, now_ns)))
+        self.standing[pair.key] = Standing(pair.key, bound_bps, (refusal, *self.gates(pair, now_ns)))
 
     def ranking(self) -> list[Opportunity]:
         """What is known in full, the most money first; what can be executed stands before what is refused."""
@@ -253,8 +260,16 @@ class Board:
                 wanted.append(state.market)
         return wanted
 
-    def _gates(self, pair: Pair, now_ns: int) -> list[Refusal]:
-        found = gates(pair, now_ns, self.clock_offsets_ms)
+    def reference_price(self, market: str) -> float | None:
+        """What a settlement that does not state its price is charged on: the mark, else the index."""
+        state = self.markets.get(market)
+        if state is None:
+            return None
+        return state.index_price if state.mark_price is None else state.mark_price
+
+    def gates(self, pair: Pair, now_ns: int) -> list[Refusal]:
+        """Why this pair's data may not be acted on now: pairs.gates, and its venues' own troubles."""
+        found = pair_gates(pair, now_ns, self.clock_offsets_ms)
         for leg in (pair.long, pair.short):
             trouble = self.unit_trouble.get(leg.market.venue)
             if trouble is not None:

@@ -40,6 +40,16 @@ class Approved:
         self.common_lots = common_lots
         self.long_limit_ticks, self.short_limit_ticks = limits_ticks
 
+    @property
+    def notional_usd(self) -> float:
+        """Per leg, at the mid the decision was made on (an estimate)."""
+        return self.opportunity.notional_usd * self.common_lots / self.opportunity.common_lots
+
+    @property
+    def expected_usd(self) -> float:
+        """What the trade is opened for, at the approved size (an estimate)."""
+        return self.opportunity.net_bps / BPS * self.notional_usd
+
 
 def approve(
     opportunity: Opportunity, exposure: Exposure, limits: Limits, blocked: tuple[Refusal, ...] = ()

@@ -149,6 +149,11 @@ class Ledger:
     def __init__(self, records: Iterable[JournalRecord] = ()) -> None:
         self.trades: dict[str, TradeAccount] = {}
         self.retired = Pnl()
+        self.retired_micro_usd: dict[str, int] = {}
+        """Equity change of the retired trades by venue."""
+        self.planned = 0
+        self.applied = 0
+        """Records folded in so far: a cheap way to see that something changed."""
         self._closed: dict[str, None] = {}  # ids in the order of closing
         for record in records:
             self.apply(record)
@@ -159,11 +164,13 @@ class Ledger:
             if record.trade_id in self.trades:
                 raise LedgerError(f"trade {record.trade_id} planned twice")
             account = TradeAccount(trade=Trade(record.plan), terms=record.terms, planned_at_ms=record.at_ms)
+            self.planned += 1
         else:
             known = self.trades.get(record.trade_id)
             if known is None:
                 raise LedgerError(f"{type(record).__name__} of unknown trade {record.trade_id}")
             account = _account_after(known, record)
+        self.applied += 1
         self.trades[record.trade_id] = account
         self._retire(record.trade_id, account)
         return account
@@ -176,7 +183,12 @@ class Ledger:
         if len(self._closed) > CLOSED_KEPT:
             oldest = next(iter(self._closed))
             del self._closed[oldest]
-            self.retired += self.trades.pop(oldest).pnl({})
+            retired = self.trades.pop(oldest)
+            self.retired += retired.pnl({})
+            for leg in Leg:
+                venue = retired.trade.plan.leg(leg).venue
+                made = retired.leg_pnl(leg, {}).equity_change_micro_usd
+                self.retired_micro_usd[venue] = self.retired_micro_usd.get(venue, 0) + (made or 0)
 
     def open_trades(self) -> list[TradeAccount]:
         """Every trade that is not CLOSED, HALTED ones included."""

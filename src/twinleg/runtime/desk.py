@@ -1,0 +1,276 @@
+"""The trades in hand. One worker takes one event at a time: decide, make durable, then act.
+
+    event -> hedge.step -> records appended -> durable -> orders placed, cancelled, read back
+                                                              |
+              order events <---- the gate (paper or live) <---+
+
+If the journal fails, the worker stops where it is and says so: nothing more is opened or decided, and a restart goes on
+from what is durable.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable
+from typing import Protocol
+
+from twinleg.core.effects import Alert, Arm, Cancel, Effect, Persist, Place, Query, Severity
+from twinleg.core.guard import Approved
+from twinleg.core.hedge import Quotes, step
+from twinleg.core.ledger import Ledger, TradeAccount, funding_due
+from twinleg.core.messages import FundingSettled, Refusal
+from twinleg.core.orders import (
+    DeadlinePassed,
+    Event,
+    ExitWanted,
+    Intent,
+    Leg,
+    LegPlan,
+    OrderEvent,
+    OrderRejected,
+    Purpose,
+    Resumed,
+    Started,
+    State,
+    TradePlan,
+)
+from twinleg.core.pairs import Pair
+from twinleg.core.records import JournalRecord, TradePlanned, decode, encode, kind_of
+from twinleg.runtime.ports import Clock, Journal, JournalError
+
+LOG = logging.getLogger("twinleg.desk")
+
+INBOX_MAX = 10_000
+"""More waiting events than this means that we no longer keep up with our own orders: the process must not go on."""
+LATE_SETTLEMENT_MS = 2 * 3_600_000
+"""A closed trade still hears of settlements for this long: venues publish them late."""
+
+
+class Gate(Protocol):
+    """Where orders go: a venue, or paper. What becomes of them comes back as order events."""
+
+    def submit(self, intent: Intent, now_ms: int) -> None: ...
+    def cancel(self, client_id: str, now_ms: int) -> None: ...
+    def query(self, client_id: str, now_ms: int) -> None: ...
+    def due(self, now_ms: int) -> list[OrderEvent]:
+        """What has become known of our orders by now."""
+        ...
+
+
+def read_ledger(journal: Journal) -> Ledger:
+    """The fold of the whole journal. Raises JournalError, RecordError or LedgerError when it cannot be trusted."""
+    return Ledger(decode(row.payload) for row in journal.records())
+
+
+class Budgets(Protocol):
+    """The numbers of settings that a plan needs."""
+
+    unhedged_ms_max: int
+    unhedged_notional_max_usd: float
+    flatten_slippage_bps_max: float
+    max_retry_attempts: int
+
+
+class Desk:
+    """All trades of one process. `open`, `settled` and `wants_exit` may be called on the tick; `run` does the work."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        ledger: Ledger,
+        gate: Gate,
+        clock: Clock,
+        quotes: Callable[[TradePlan], Quotes],
+        unfit: Callable[[TradePlan], str | None],
+    ) -> None:
+        """`quotes` gives the touch of a plan's legs, `unfit` says why its books may not be entered on right now."""
+        self._journal, self._gate, self._clock = journal, gate, clock
+        self._quotes, self._unfit = quotes, unfit
+        self.ledger = ledger
+        self._inbox: deque[Event] = deque()
+        self._news = asyncio.Event()
+        self._due_ms: dict[str, int] = {}
+        self.trouble: str | None = None
+        self.alerts: deque[Alert] = deque(maxlen=100)
+        self.executed = 0
+        for account in self.ledger.open_trades():
+            self._tell(Resumed(account.trade.plan.trade_id, clock.wall_ms()))
+
+    # -- on the tick --------------------------------------------------------------------------------------------------
+
+    @property
+    def blocked(self) -> tuple[Refusal, ...]:
+        """Why no trade may be opened at all."""
+        found = []
+        if self.trouble is not None:
+            found.append(Refusal("journal", self.trouble))
+        halted = [one.trade.plan.trade_id for one in self.ledger.open_trades() if one.trade.state is State.HALTED]
+        if halted:
+            found.append(Refusal("halted", f"{', '.join(halted)} needs the operator"))
+        return tuple(found)
+
+    def open(self, approved: Approved, pair: Pair, budgets: Budgets, now_ms: int) -> None:
+        """Plan a trade and start it. From this call on it counts in exposure."""
+        plan = _plan(f"T{self.ledger.planned + 1:06d}", approved, pair, budgets)
+        terms = approved.opportunity.terms
+        named = {name: float(getattr(terms, name)) for name in terms.__struct_fields__}
+        named |= {
+            "net_bps": terms.net_bps,
+            "notional_usd": approved.notional_usd,
+            "expected_usd": approved.expected_usd,
+        }
+        if self._append(TradePlanned(at_ms=now_ms, plan=plan, terms=named)) is None:
+            return
+        self.executed += 1
+        LOG.info("%s: %s long %s short %s", plan.trade_id, plan.asset, plan.long.market, plan.short.market)
+        self._tell(Started(plan.trade_id, now_ms))
+
+    def wants_exit(self, trade_id: str, reason: str, now_ms: int) -> None:
+        """Close a trade, unless that is under way."""
+        if self.ledger.trades[trade_id].trade.exit_reason is None:
+            self._tell(ExitWanted(trade_id, reason, now_ms))
+
+    def settled(self, event: FundingSettled, price: float | None, now_ms: int) -> None:
+        """Book what a settlement means for every trade that held its market then."""
+        for account in self._concerned(event.market, now_ms):
+            for leg in Leg:
+                if price is None:
+                    LOG.warning("%s: funding settled, but no price to book it on yet", event.market)
+                    return
+                booking = funding_due(account, leg, event, price, now_ms)
+                if booking is not None:
+                    self._append(booking)
+
+    def on_time(self, now_ms: int) -> None:
+        """Ring the clocks that are due and collect what the gate knows."""
+        for trade_id, due_ms in list(self._due_ms.items()):
+            if due_ms <= now_ms:
+                del self._due_ms[trade_id]
+                self._tell(DeadlinePassed(trade_id, now_ms))
+        for event in self._gate.due(now_ms):
+            self._tell(event)
+
+    # -- the worker ---------------------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Handle events for ever; return when the journal fails. Raises what our own code raises."""
+        while self.trouble is None:
+            while not self._inbox:
+                self._news.clear()
+                await self._news.wait()
+            await self._handle(self._inbox.popleft())
+
+    async def settle(self, grace_s: float) -> None:
+        """Wait until nothing is under way, at most `grace_s`: hedged trades may stay, entering ones should not."""
+        end_ms = self._clock.wall_ms() + int(grace_s * 1_000)
+        while self._clock.wall_ms() < end_ms and self.trouble is None:
+            moving = [one for one in self.ledger.open_trades() if one.trade.state not in _RESTING]
+            if not self._inbox and not moving:
+                return
+            self.on_time(self._clock.wall_ms())
+            await self._clock.sleep(0.02)
+
+    async def _handle(self, event: Event) -> None:
+        account = self._account(event)
+        _, effects = step(account.trade, event, self._quotes(account.trade.plan))
+        sequences = [self._append(effect.record) for effect in effects if isinstance(effect, Persist)]
+        if sequences:
+            if sequences[-1] is None:
+                return
+            try:
+                await self._journal.durable(sequences[-1])
+            except JournalError as error:
+                self._fail(error)
+                return
+        for effect in effects:
+            self._do(effect, account)
+
+    def _do(self, effect: Effect, account: TradeAccount) -> None:
+        now_ms = self._clock.wall_ms()
+        match effect:
+            case Place(intent):
+                reason = self._unfit(account.trade.plan) if intent.purpose is Purpose.ENTER else None
+                if reason is None:
+                    self._gate.submit(intent, now_ms)
+                else:
+                    self._tell(OrderRejected(intent.client_id, f"not sent: {reason}", now_ms))
+            case Cancel(client_id):
+                self._gate.cancel(client_id, now_ms)
+            case Query(client_id):
+                self._gate.query(client_id, now_ms)
+            case Arm(trade_id, at_ms):
+                self._due_ms[trade_id] = at_ms
+            case Alert(severity, text):
+                self.alerts.append(effect)
+                LOG.log(logging.CRITICAL if severity is Severity.CRITICAL else logging.WARNING, "%s", text)
+            case Persist():
+                pass  # done before anything else
+
+    def _append(self, record: JournalRecord) -> int | None:
+        """Into the journal's queue and the ledger; None when the journal does not take it any more."""
+        if self.trouble is not None:
+            return None
+        try:
+            sequence = self._journal.append(record.at_ms, kind_of(record), record.trade_id, encode(record))
+        except JournalError as error:
+            self._fail(error)
+            return None
+        self.ledger.apply(record)
+        return sequence
+
+    def _fail(self, error: JournalError) -> None:
+        self.trouble = f"the journal failed: {error}"
+        LOG.critical("%s; no trade is opened or decided until a restart", self.trouble)
+
+    def _tell(self, event: Event) -> None:
+        if len(self._inbox) >= INBOX_MAX:
+            raise RuntimeError(f"{INBOX_MAX} events wait for the desk")
+        self._inbox.append(event)
+        self._news.set()
+
+    def _account(self, event: Event) -> TradeAccount:
+        trade_id = event.client_id.rsplit("-", 2)[0] if isinstance(event, OrderEvent) else event.trade_id
+        return self.ledger.trades[trade_id]
+
+    def _concerned(self, market: str, now_ms: int) -> list[TradeAccount]:
+        return [
+            account
+            for account in self.ledger.trades.values()
+            if market in (account.trade.plan.long.market, account.trade.plan.short.market)
+            and (account.closed_at_ms is None or now_ms - account.closed_at_ms < LATE_SETTLEMENT_MS)
+        ]
+
+
+_RESTING = (State.HEDGED, State.HALTED, State.CLOSED)
+
+
+def _plan(trade_id: str, approved: Approved, pair: Pair, budgets: Budgets) -> TradePlan:
+    long_ticks, short_ticks = approved.opportunity.decision_ticks
+
+    def leg(which: Leg, limit_ticks: int, decision_ticks: float) -> LegPlan:
+        state, lots = (pair.long, pair.long_lots) if which is Leg.LONG else (pair.short, pair.short_lots)
+        return LegPlan(
+            venue=state.market.venue,
+            market=state.market.key,
+            price_grid=state.market.price_grid,
+            size_grid=state.market.size_grid,
+            lots_per_common_lot=lots,
+            limit_ticks=limit_ticks,
+            decision_ticks=round(decision_ticks),
+        )
+
+    widest = int(budgets.flatten_slippage_bps_max)
+    attempts = max(1, budgets.max_retry_attempts)
+    return TradePlan(
+        trade_id=trade_id,
+        asset=pair.asset,
+        long=leg(Leg.LONG, approved.long_limit_ticks, long_ticks),
+        short=leg(Leg.SHORT, approved.short_limit_ticks, short_ticks),
+        common_lots=approved.common_lots,
+        unhedged_ms_max=budgets.unhedged_ms_max,
+        unhedged_notional_max_micro_usd=int(budgets.unhedged_notional_max_usd * 1_000_000),
+        attempt_ms=budgets.unhedged_ms_max,
+        bounds_bps=tuple(widest * (number + 1) // attempts for number in range(attempts)),
+    )

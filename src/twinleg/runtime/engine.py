@@ -1,0 +1,202 @@
+"""The spine: every market event comes in here, and this is the way it takes.
+
+    1. the board changes                           core/board.py, core/book.py
+    2. the pairs it moved are judged               core/edge.py
+    3. the guard gives leave, or says why not      core/guard.py
+    4. the desk plans, writes, sends               runtime/desk.py, core/hedge.py, runtime/journal.py
+
+Everything here runs on the event loop's thread, in the call that brought the event. Nothing waits.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter, deque
+from collections.abc import Callable
+
+import msgspec
+
+from twinleg.core.board import Board
+from twinleg.core.edge import Opportunity
+from twinleg.core.exits import exit_reason
+from twinleg.core.guard import Approved, approve
+from twinleg.core.hedge import Quote, Quotes
+from twinleg.core.messages import BookDelta, FundingSettled, MarketEvent, Refusal
+from twinleg.core.orders import Leg, State, TradePlan
+from twinleg.core.pairs import NS_PER_MS, Pair
+from twinleg.runtime.desk import Budgets, Desk
+from twinleg.runtime.ports import Clock
+from twinleg.runtime.purse import Purse
+
+LOG = logging.getLogger("twinleg.engine")
+
+BEAT_S = 0.05
+BEATS_PER_SECOND = 20
+LATENCIES_KEPT = 4_096
+CROSSED_MS_MAX = 2_000
+"""A book that stays crossed for longer than this is wrong, not busy: its snapshot is asked for again."""
+SPEECHLESS_MS_MAX = 30_000
+RESYNC_EVERY_MS = 60_000
+
+
+class Tally(msgspec.Struct):
+    """Counts since the start."""
+
+    events: int = 0
+    found: int = 0
+    refused: Counter[str] = msgspec.field(default_factory=Counter)
+    best_edge_bps: float | None = None
+    latencies_ns: deque[int] = msgspec.field(default_factory=lambda: deque(maxlen=LATENCIES_KEPT))
+
+
+class Engine:
+    """Watches, ranks, and trades within the limits. `on_market` is the sink of every feed and reader."""
+
+    def __init__(
+        self,
+        board: Board,
+        desk: Desk,
+        purse: Purse,
+        clock: Clock,
+        *,
+        budgets: Budgets,
+        stop_loss_bps: float,
+    ) -> None:
+        self.board, self.desk, self.purse = board, desk, purse
+        self.clock = clock
+        self._budgets, self._stop_loss_bps = budgets, stop_loss_bps
+        self.tally = Tally()
+        self.resync: Callable[[str], None] = lambda _market: None
+        """Asks the market's venue for a fresh snapshot; set by wiring."""
+        self.stopping: str | None = None
+        self._resynced_ms: dict[str, int] = {}
+        self._crossed_since_ms: dict[str, int] = {}
+
+    # -- a tick's way -------------------------------------------------------------------------------------------------
+
+    def on_market(self, events: list[MarketEvent]) -> None:
+        """The way of a tick, from the venue's words to a trade."""
+        now_ms, now_ns = self.clock.wall_ms(), self.clock.mono_ns()
+        board, tally = self.board, self.tally
+        for event in events:
+            tally.events += 1
+            for pair in board.apply(event):
+                opportunity = board.look(pair, now_ms, now_ns)
+                if opportunity is not None and not opportunity.refusals:
+                    self._enter(pair, opportunity, now_ms)
+            if type(event) is BookDelta:
+                tally.latencies_ns.append(self.clock.mono_ns() - event.received_ns)
+            elif type(event) is FundingSettled:
+                self.desk.settled(event, event.price or board.reference_price(event.market), now_ms)
+
+    def _enter(self, pair: Pair, opportunity: Opportunity, now_ms: int) -> None:
+        leave = self._leave(pair, opportunity)
+        if isinstance(leave, Approved):
+            self.desk.open(leave, pair, self._budgets, now_ms)
+
+    def _leave(self, pair: Pair, opportunity: Opportunity) -> Approved | tuple[Refusal, ...]:
+        return approve(
+            opportunity, self.purse.exposure(self.desk.ledger, opportunity.decided_ms), pair.limits, self.blocked
+        )
+
+    @property
+    def blocked(self) -> tuple[Refusal, ...]:
+        """Why no trade at all may be opened now."""
+        stopping = () if self.stopping is None else (Refusal("stopping", self.stopping),)
+        return (*self.desk.blocked, *stopping)
+
+    # -- the passing of time ------------------------------------------------------------------------------------------
+
+    async def beat(self) -> None:
+        """Time passes, for ever: clocks and fills twenty times a second, a full round over the pairs every second."""
+        beats = 0
+        while True:
+            now_ms, now_ns = self.clock.wall_ms(), self.clock.mono_ns()
+            self.desk.on_time(now_ms)
+            self.board.review(now_ms, now_ns, part=BEATS_PER_SECOND)
+            if beats % BEATS_PER_SECOND == 0:
+                self._second(now_ms, now_ns)
+            beats += 1
+            await self.clock.sleep(BEAT_S)
+
+    def _second(self, now_ms: int, now_ns: int) -> None:
+        for opportunity in self.board.ranking():
+            self._note(opportunity, now_ms)
+        for account in self.desk.ledger.open_trades():
+            if account.trade.state is State.HEDGED:
+                self._consider_exit(account.trade.plan, now_ms)
+        self._mend_books(now_ms, now_ns)
+
+    def _note(self, opportunity: Opportunity, now_ms: int) -> None:
+        """Count it, and give what is executable its chance even when its books are quiet."""
+        tally, pair = self.tally, self.board.pairs[opportunity.pair]
+        if opportunity.net_bps < pair.limits.min_viable_spread_bps:
+            return
+        if tally.best_edge_bps is None or opportunity.net_bps > tally.best_edge_bps:
+            tally.best_edge_bps = opportunity.net_bps
+        if opportunity.alive_since_ms is not None and now_ms - opportunity.alive_since_ms < 1_000:
+            tally.found += 1
+        leave = self._leave(pair, opportunity)
+        if isinstance(leave, Approved):
+            self.desk.open(leave, pair, self._budgets, now_ms)
+        else:
+            tally.refused.update({refusal.code for refusal in leave})
+
+    def _consider_exit(self, plan: TradePlan, now_ms: int) -> None:
+        pair = self.board.pairs.get(f"{plan.long.market}>{plan.short.market}")
+        account = self.desk.ledger.trades[plan.trade_id]
+        standing = None if pair is None else self.purse.standing(account, pair)
+        if pair is None or standing is None:
+            return
+        reason = exit_reason(pair, standing, stop_loss_bps=self._stop_loss_bps)
+        if reason is not None:
+            LOG.info("%s: %s", plan.trade_id, reason)
+            self.desk.wants_exit(plan.trade_id, reason, now_ms)
+
+    def _mend_books(self, now_ms: int, now_ns: int) -> None:
+        """Ask again for books that stay crossed or that have long said nothing, each at most once a minute."""
+        for key, book in self.board.books.items():
+            if not (book.ready and self.board.pairs_of.get(key)):
+                self._crossed_since_ms.pop(key, None)
+                continue
+            if not book.crossed:
+                self._crossed_since_ms.pop(key, None)
+            since_ms = self._crossed_since_ms.setdefault(key, now_ms) if book.crossed else now_ms
+            silent_ms = (now_ns - book.received_ns) // NS_PER_MS
+            if now_ms - since_ms < CROSSED_MS_MAX and silent_ms < SPEECHLESS_MS_MAX:
+                continue
+            if now_ms - self._resynced_ms.get(key, 0) >= RESYNC_EVERY_MS:
+                self._resynced_ms[key] = now_ms
+                LOG.warning("%s: asking for a fresh book", key)
+                self.resync(key)
+
+    # -- what the desk asks -------------------------------------------------------------------------------------------
+
+    def quotes(self, plan: TradePlan) -> Quotes:
+        """The touch of both legs as far as known, for bounds of orders that reduce."""
+        found = {}
+        for leg in Leg:
+            book = self.board.books.get(plan.leg(leg).market)
+            if book is not None and book.ready:
+                bid = book.bid_prices[-1] if book.bid_prices else None
+                ask = book.ask_prices[0] if book.ask_prices else None
+                found[leg] = Quote(bid, ask)
+        return found
+
+    def unfit(self, plan: TradePlan) -> str | None:
+        """Checked again right before an entry leaves: why its books may not be acted on any more."""
+        pair = self.board.pairs.get(f"{plan.long.market}>{plan.short.market}")
+        if pair is None:
+            return "its markets are no longer paired"
+        reasons = self.board.gates(pair, self.clock.mono_ns())
+        return f"{reasons[0].code}: {reasons[0].detail}" if reasons else None
+
+    async def stop(self, reason: str, grace_s: float) -> None:
+        """No entries from now on; what is entering or leaving is finished or unwound within the grace time."""
+        self.stopping = reason
+        try:
+            async with asyncio.timeout(grace_s + 1):
+                await self.desk.settle(grace_s)
+        except TimeoutError:
+            LOG.warning("trades were still moving after %.0f s; a restart goes on with them", grace_s)
