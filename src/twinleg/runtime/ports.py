@@ -84,6 +84,10 @@ class Net(Protocol):
         """An open stream, or the reason why there is none."""
         ...
 
+    async def close(self) -> None:
+        """Put the sockets away."""
+        ...
+
 
 class Record(msgspec.Struct, frozen=True):
     """One journal row. `payload` is JSON; `kind` names its type in core.ledger."""

@@ -218,6 +218,8 @@ class Settings(BaseSettings):
     trade_stop_loss_bps: kinds.Bps = _ours(100.0, "loss of one trade, of its notional, at which it is closed")
     leverage: kinds.Leverage = _ours(3.0, "leverage set on the venues")
 
+    paper_equity_usd: kinds.Usd = _ours(1000.0, "equity each venue starts with in dry_run")
+
     # Data quality (ours)
     book_age_ms_max: kinds.Milliseconds = _ours(2000, "an older book is not traded")
     book_skew_ms_max: kinds.Milliseconds = _ours(1000, "largest age difference of a pair's two books")

@@ -1,0 +1,173 @@
+"""The composition root: the only room that knows the venues by name. Importing it starts nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from functools import lru_cache
+
+from twinleg.core.board import Board
+from twinleg.core.glance import Glance
+from twinleg.core.messages import MarketEvent
+from twinleg.core.pairs import Limits
+from twinleg.core.venue import Venue
+from twinleg.runtime.budget import Budget
+from twinleg.runtime.clock import SystemClock, SystemDice
+from twinleg.runtime.desk import Desk, read_ledger
+from twinleg.runtime.engine import Engine
+from twinleg.runtime.journal import open_journal
+from twinleg.runtime.lines import VenueLines
+from twinleg.runtime.net import PicowsNet
+from twinleg.runtime.paper import PaperVenue
+from twinleg.runtime.picture import glance
+from twinleg.runtime.ports import Journal
+from twinleg.runtime.purse import Purse
+from twinleg.runtime.reader import VenueReader
+from twinleg.runtime.settings import Settings, effective_limits
+from twinleg.runtime.streams import Doors
+from twinleg.venues.extended.venue import ExtendedVenue
+from twinleg.venues.lighter.venue import LighterVenue
+
+LOG = logging.getLogger("twinleg.wiring")
+
+READY_POLL_S = 0.05
+STOP_GRACE_S = 10.0
+
+
+def venues_of(settings: Settings) -> list[Venue]:
+    """Every venue that this version can watch, at the configured addresses."""
+    lighter, extended = settings.lighter_endpoints(), settings.extended_endpoints()
+    return [LighterVenue(lighter.rest, lighter.stream), ExtendedVenue(extended.rest, extended.stream)]
+
+
+def limits_of(settings: Settings) -> Callable[[str], Limits]:
+    """The limits that hold for an asset: the settings, conservative mode and the asset's own."""
+
+    @lru_cache(maxsize=4096)
+    def of(asset: str) -> Limits:
+        scaled = effective_limits(settings, asset)
+        return Limits(
+            book_age_ms_max=settings.book_age_ms_max,
+            book_skew_ms_max=settings.book_skew_ms_max,
+            clock_offset_ms_max=settings.clock_offset_ms_max,
+            book_ready_cooldown_ms=int(settings.orderbook_ready_cooldown_seconds * 1_000),
+            horizon_hours=settings.horizon_hours,
+            min_viable_spread_bps=scaled.min_viable_spread_bps,
+            min_execution_spread_bps=scaled.min_execution_spread_bps,
+            max_slippage_bps=scaled.max_slippage_bps,
+            max_impact_score=settings.max_impact_score,
+            min_depth_score=settings.min_depth_score,
+            liquidity_buffer=settings.liquidity_buffer,
+            max_balance_to_liquidity=settings.max_balance_to_liquidity,
+            balance_share_per_trade=settings.balance_share_per_trade,
+            leverage=scaled.leverage,
+            min_order_size_usd=settings.min_order_size_usd,
+            max_order_size_usd=scaled.max_order_size_usd,
+            max_position_size_usd=scaled.max_position_size_usd,
+            max_total_exposure_usd=scaled.max_total_exposure_usd,
+            venue_share_max=settings.venue_share_max,
+            max_concurrent_trades=settings.max_concurrent_arbitrage_groups,
+            min_account_balance_usd=settings.min_account_balance_usd,
+            min_required_available_usd=settings.min_required_available_usd,
+        )
+
+    return of
+
+
+class System:
+    """One engine with its venues, journal and connections."""
+
+    def __init__(self, settings: Settings, venues: list[Venue], engine: Engine, journal: Journal, doors: Doors) -> None:
+        self.settings, self.engine = settings, engine
+        self._journal, self._doors = journal, doors
+        self._started_ms = doors.clock.wall_ms()
+        self._stopped: str | None = None
+        self._timeout_ms = int(settings.api_request_timeout * 1_000)
+        budgets = {venue.name: Budget(venue.name, venue.limits) for venue in venues}
+        sink: Callable[[list[MarketEvent]], None] = engine.on_market
+        self.readers = {
+            venue.name: VenueReader(venue, engine.board, sink, budgets[venue.name], doors) for venue in venues
+        }
+        self.lines = {
+            venue.name: VenueLines(venue, engine.board, sink, budgets[venue.name], doors, settings.ws_reconnect_delay)
+            for venue in venues
+        }
+        engine.resync = self._resync
+
+    def _resync(self, market: str) -> None:
+        self.lines[market.partition(":")[0]].resync(market)
+
+    async def run(self) -> None:
+        """Watch and trade until `stop`. Raises what our own code raises, after everything is put away."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(self.engine.beat()), group.create_task(self.engine.desk.run())]
+                tasks += [group.create_task(reader.run(self._timeout_ms)) for reader in self.readers.values()]
+                tasks += [group.create_task(lines.run()) for lines in self.lines.values()]
+                while self._stopped is None:
+                    await self._doors.clock.sleep(READY_POLL_S)
+                await self.engine.stop(self._stopped, STOP_GRACE_S)
+                for task in tasks:
+                    task.cancel()
+        finally:
+            await self.close()
+
+    def stop(self, reason: str = "asked to stop") -> None:
+        """Let `run` end: no entries any more, what moves is finished first."""
+        self._stopped = self._stopped or reason
+
+    async def close(self) -> None:
+        """Put the journal and the sockets away."""
+        await self._journal.close()
+        await self._doors.net.close()
+
+    async def ready(self, timeout_s: float) -> dict[str, str]:
+        """Wait for listings, first books and one full round. Venue -> trouble for those that are not there in time."""
+        clock, board = self._doors.clock, self.engine.board
+        end_ms = clock.wall_ms() + int(timeout_s * 1_000)
+        while clock.wall_ms() < end_ms:
+            if not self._missing() and (board.found or board.standing):
+                return {}
+            await clock.sleep(READY_POLL_S)
+        return self._missing()
+
+    def _missing(self) -> dict[str, str]:
+        found = {}
+        for venue, reader in self.readers.items():
+            line = next(line for line in self.glance().venues if line.venue == venue)
+            if reader.trouble is not None:
+                found[venue] = reader.trouble
+            elif line.markets and line.books_ready < max(1, line.markets // 2):
+                found[venue] = f"{line.books_ready} of {line.markets} books have arrived"
+        return found
+
+    def glance(self) -> Glance:
+        """The whole picture now."""
+        troubles = {venue: reader.trouble for venue, reader in self.readers.items()}
+        return glance(self.engine, mode=self.settings.trading_mode, started_ms=self._started_ms, troubles=troubles)
+
+
+def build(settings: Settings, doors: Doors | None = None, *, journal: Journal | None = None) -> System:
+    """Put a system together; nothing is connected before `run`.
+
+    Raises JournalError, RecordError or LedgerError when the journal cannot be opened or trusted.
+    """
+    if doors is None:
+        clock = SystemClock()
+        doors = Doors(PicowsNet(clock), clock, SystemDice())
+    journal = journal or open_journal(settings.data_dir)
+    limits = limits_of(settings)
+
+    def trades(asset: str, one: str, other: str) -> bool:
+        return settings.trades_asset(asset) and settings.trades_pair(one, other)
+
+    board = Board(limits, trades)
+    venues = venues_of(settings)
+    ledger = read_ledger(journal)
+    purse = Purse(board, {venue.name: settings.paper_equity_usd for venue in venues}, settings.leverage)
+    gate = PaperVenue(board.facts, board.books, ledger)
+    engine: Engine
+    desk = Desk(journal, ledger, gate, doors.clock, lambda plan: engine.quotes(plan), lambda plan: engine.unfit(plan))
+    engine = Engine(board, desk, purse, doors.clock, budgets=settings, stop_loss_bps=settings.trade_stop_loss_bps)
+    return System(settings, venues, engine, journal, doors)
