@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import copysign, sqrt
+from math import copysign
 from random import Random
 
 from twinleg_sims.funding import HOUR_MS, MINUTE_MS, Funding, next_hour_ms
@@ -11,9 +11,6 @@ from twinleg_sims.history import Bars, past_hours
 from twinleg_sims.listings import LIGHTER, Listing
 from twinleg_sims.market import LIQUIDITY, Premium, SimMarket
 
-COMMON_VOLATILITY = 0.45
-"""Of the move all assets share, per square root of a year."""
-YEAR_MS = 365.25 * 24 * HOUR_MS
 PAST_HOURS = 72
 PAST_TRADES = 60
 
@@ -30,20 +27,14 @@ class Character:
     fast_half_life_ms: float
 
     @classmethod
-    def of(cls, dice: Random) -> Character:
-        """A character drawn from an asset's own dice."""
+    def of(cls, dice: Random, tier: int) -> Character:
+        """A character drawn from an asset's own dice; the less liquid, the wilder."""
         lot = dice.random()
         slow = {"lighter": dice.gauss(0, 0.0002), "extended": dice.gauss(0, 0.0002)}
         if lot < 0.25:
-            slow[dice.choice(sorted(slow))] += dice.choice((1, 1, -1)) * dice.uniform(0.0007, 0.0022)
+            slow[dice.choice(sorted(slow))] += dice.choice((1, 1, -1)) * dice.uniform(0.0006, 0.0010 + 0.0005 * tier)
         fast_sd = dice.uniform(0.0008, 0.0016) if 0.25 <= lot < 0.42 else dice.uniform(0.00004, 0.00015)
         return cls(slow, fast_sd, dice.uniform(3, 9) * MINUTE_MS)
-
-
-def hourly_volatility(listing: Listing) -> float:
-    """A market's standard deviation of returns over an hour, as a fraction."""
-    yearly = sqrt((COMMON_VOLATILITY * listing.asset.beta) ** 2 + listing.asset.own_volatility**2)
-    return yearly * sqrt(HOUR_MS / YEAR_MS)
 
 
 def born(seed: int, listing: Listing, character: Character, start_ms: int) -> SimMarket:
@@ -51,7 +42,7 @@ def born(seed: int, listing: Listing, character: Character, start_ms: int) -> Si
     dice = Random(f"{seed}:{listing.venue}:{listing.symbol}")
     tier = LIQUIDITY[listing.asset.tier]
     price = listing.asset.start_price * listing.multiplier
-    hours = past_hours(dice, price, start_ms, PAST_HOURS, hourly_volatility(listing), tier.top_usd * 150)
+    hours = past_hours(dice, listing, start_ms, PAST_HOURS, tier.top_usd * 150)
     slow = character.slow_mean[listing.venue]
     premium = Premium(slow, 0.00005 + abs(slow) / 5, character.fast_sd, character.fast_half_life_ms, slow)
     first_hour_ms = next_hour_ms(start_ms) - PAST_HOURS * HOUR_MS

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
+from math import exp
 from random import Random
+
+from twinleg_sims.listings import Listing
 
 MINUTE_MS = 60_000
 HOUR_MS = 3_600_000
@@ -75,19 +78,19 @@ class Bars:
         return [_joined(bars, opened_ms) for opened_ms, bars in groups.items()]
 
 
-def past_hours(
-    dice: Random, end_price: float, end_ms: int, hours: int, volatility: float, usd_per_hour: float
-) -> list[Bar]:
-    """Hour bars before `end_ms`, oldest first, that lead to `end_price`. `volatility` is per square root of an hour."""
+def past_hours(dice: Random, listing: Listing, end_ms: int, hours: int, usd_per_hour: float) -> list[Bar]:
+    """Hour bars up to and with that of `end_ms`, oldest first, that lead to the listing's start price."""
     bars: list[Bar] = []
-    close = end_price
+    close = listing.asset.start_price * listing.multiplier
     for back in range(hours):
-        opened = close / (1 + dice.gauss(0, volatility))
-        high = max(opened, close) * (1 + abs(dice.gauss(0, volatility / 3)))
-        low = min(opened, close) / (1 + abs(dice.gauss(0, volatility / 3)))
-        usd = usd_per_hour * dice.uniform(0.4, 1.8)
+        opened = close * exp(-listing.asset.move(HOUR_MS, dice.gauss(0, 1), dice.gauss(0, 1)))
+        reach = 1 + abs(listing.asset.move(HOUR_MS / 10, dice.gauss(0, 1), dice.gauss(0, 1)))
+        prices = (opened, max(opened, close) * reach, min(opened, close) / reach, close)
+        first, high, low, last = (round(price, listing.price_decimals) for price in prices)
+        usd = round(usd_per_hour * dice.uniform(0.4, 1.8), 6)
+        base = round(usd / close, listing.size_decimals)
         at_ms = end_ms // HOUR_MS * HOUR_MS - back * HOUR_MS
-        bars.append(Bar(at_ms, opened, high, low, close, usd / close, usd, dice.randrange(200, 4_000)))
+        bars.append(Bar(at_ms, first, high, low, last, base, usd, dice.randrange(200, 4_000), last_trade=1))
         close = opened
     bars.reverse()
     return bars

@@ -6,7 +6,7 @@ Names, sizes and prices are plausible, not anyone's record. Fees and delays: the
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import floor, log10
+from math import ceil, floor, log10, sqrt
 from typing import Literal
 
 Kind = Literal["perp", "spot", "binary_options"]
@@ -15,6 +15,10 @@ State = Literal["active", "inactive", "reduce_only", "prelisted"]
 LIGHTER = "lighter"
 EXTENDED = "extended"
 VENUES = (LIGHTER, EXTENDED)
+
+YEAR_MS = 365.25 * 86_400_000
+COMMON_VOLATILITY = 0.45
+"""Of the move all assets share, per square root of a year."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +31,10 @@ class Asset:
     beta: float
     own_volatility: float
     """Idiosyncratic, per square root of a year."""
+
+    def move(self, elapsed_ms: float, common: float, own: float) -> float:
+        """The log return over a time, of two standard normal draws: the one all assets share and the asset's own."""
+        return sqrt(elapsed_ms / YEAR_MS) * (self.beta * COMMON_VOLATILITY * common + self.own_volatility * own)
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,7 +194,7 @@ def _lighter(
     return Listing(
         venue=LIGHTER, symbol=symbol, market_id=market_id, asset=asset, multiplier=multiplier,
         price_decimals=max(0, 5 - magnitude), tick_step=1, size_decimals=size_decimals, lot_step=1,
-        min_lots=max(1, round(10 / lot_usd)), min_notional_usd=10, max_leverage=_LEVERAGE[asset.tier],
+        min_lots=_round_number(10 / lot_usd), min_notional_usd=10, max_leverage=_LEVERAGE[asset.tier],
         kind=kind, state=state, trading_hours=trading_hours,
     )  # fmt: skip
 
@@ -203,9 +211,15 @@ def _extended(
     return Listing(
         venue=EXTENDED, symbol=f"{symbol}-USD", market_id=market_id, asset=asset, multiplier=multiplier,
         price_decimals=max(0, 4 - magnitude), tick_step=5 if asset.name in ("BNB", "AAVE") else 1,
-        size_decimals=size_decimals, lot_step=lot_step, min_lots=max(1, round(6.5 / lot_usd)), min_notional_usd=0,
+        size_decimals=size_decimals, lot_step=lot_step, min_lots=_round_number(6 / lot_usd), min_notional_usd=0,
         max_leverage=_LEVERAGE[asset.tier], state=state, rfq=rfq, trading_hours=trading_hours,
     )  # fmt: skip
+
+
+def _round_number(least: float) -> int:
+    """The smallest of 1, 2, 5, 10, 20, 50, ... not below `least`."""
+    power: int = 10 ** max(0, floor(log10(max(1.0, least))))
+    return next(step * power for step in (1, 2, 5, 10) if step * power >= ceil(least))
 
 
 def _fixed(units: int, decimals: int) -> str:

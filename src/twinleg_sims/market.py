@@ -245,8 +245,8 @@ class SimMarket:
         """New trades, outside users' included, go into the candles, the open interest and the last price."""
         self._trades_barred, trades = self.book.trades_since(self._trades_barred)
         for trade in trades:
-            self.last_price = trade.ticks * self.listing.tick
-            size = trade.lots * self.listing.lot
+            self.last_price = round(trade.ticks * self.listing.tick, self.listing.price_decimals)
+            size = round(trade.lots * self.listing.lot, self.listing.size_decimals)
             self.bars.add(trade.at_ms, self.last_price, size, trade.sequence)
             grows = (trade.sequence * 2_654_435_761) & 0x40
             self.open_interest = max(size, self.open_interest + (0.3 if grows else -0.3) * size)

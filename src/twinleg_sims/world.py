@@ -11,10 +11,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from itertools import count
-from math import exp, sqrt
+from math import exp
 from random import Random
 
-from twinleg_sims.birth import COMMON_VOLATILITY, YEAR_MS, Character, born
+from twinleg_sims.birth import Character, born
 from twinleg_sims.funding import HOUR_MS, MINUTE_MS
 from twinleg_sims.listings import LIGHTER, Asset, Listing, first_assets, listings
 from twinleg_sims.market import FIRST_OUTSIDE_OWNER, SimMarket
@@ -47,7 +47,7 @@ class World:
         rows = listings(self.assets)
         self._priced = {row.asset.name: row.asset for row in rows}
         self._returns = dict.fromkeys(self._priced, 0.0)
-        characters = {name: Character.of(Random(f"{seed}:{name}")) for name in self._priced}
+        characters = {name: Character.of(Random(f"{seed}:{name}"), asset.tier) for name, asset in self._priced.items()}
         self._markets = {(row.venue, row.symbol): born(seed, row, characters[row.asset.name], start_ms) for row in rows}
         self._at(start_ms + PRICE_STEP_MS, self._move_prices)
         self._at((start_ms // MINUTE_MS + 1) * MINUTE_MS, self._minute)
@@ -94,10 +94,9 @@ class World:
         return listing.asset.start_price * exp(self._returns[listing.asset.name]) * listing.multiplier
 
     def _move_prices(self) -> None:
-        scale = sqrt(PRICE_STEP_MS / YEAR_MS)
-        common = COMMON_VOLATILITY * scale * self._dice.gauss(0, 1)
+        common = self._dice.gauss(0, 1)
         for name, asset in self._priced.items():
-            self._returns[name] += asset.beta * common + asset.own_volatility * scale * self._dice.gauss(0, 1)
+            self._returns[name] += asset.move(PRICE_STEP_MS, common, self._dice.gauss(0, 1))
         self._at(self.now_ms + PRICE_STEP_MS, self._move_prices)
 
     def _minute(self) -> None:

@@ -1,0 +1,108 @@
+"""Serve the simulated venues: python -m twinleg_sims --seed 7 --assets 40 --port-base 9100."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import signal
+import sys
+import time
+from dataclasses import asdict
+
+import msgspec
+
+from twinleg_sims.extended.core import ExtendedCore
+from twinleg_sims.faults import KINDS, Faults
+from twinleg_sims.lighter.core import LighterCore
+from twinleg_sims.lighter.facts import NO_LIMITS, Limits
+from twinleg_sims.listings import ASSETS_MAX, VENUES
+from twinleg_sims.protocol import Core
+from twinleg_sims.server import running
+from twinleg_sims.world import World
+
+CANNOT_START = 2
+FAULT_SPAN_S = 3_600
+
+
+def main() -> int:
+    """Parse the command line and serve until interrupted. 0 when stopped, 2 when it cannot start."""
+    settings = _settings()
+    try:
+        world = World(settings.seed, settings.assets, time.time_ns() // 1_000_000)
+        faults = _faults(world, settings)
+    except ValueError as error:
+        return _cannot_start(error)
+    try:
+        asyncio.run(_serve(settings, world, faults))
+    except OSError as error:
+        return _cannot_start(error)
+    return 0
+
+
+def _cannot_start(error: Exception) -> int:
+    print(f"twinleg_sims: {error}", file=sys.stderr)  # noqa: T201
+    return CANNOT_START
+
+
+def _settings() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m twinleg_sims",
+        description=__doc__,
+        epilog="Faults: " + "; ".join(f"{kind}: {effect}" for kind, effect in KINDS.items()),
+    )
+    parser.add_argument("--seed", type=int, default=7, help="the world's seed (7)")
+    parser.add_argument("--assets", type=int, default=40, help=f"how many assets, 1 to {ASSETS_MAX} (40)")
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (127.0.0.1)")
+    parser.add_argument(
+        "--port-base", type=int, default=9100, help="Lighter's port, Extended's is the next; 0 = any free"
+    )
+    parser.add_argument("--speed", type=float, default=1.0, help="virtual seconds per second (1)")
+    parser.add_argument("--rate-limits", choices=("real", "off"), default="real", help="the venues' request budgets")
+    parser.add_argument(
+        "--fault",
+        action="append",
+        default=[],
+        metavar="VENUE:KIND[:KEY=VALUE,..]",
+        help='such as "lighter:gap:market=ETH,at_s=20"; keys: market, at_s, for_s, count, value; may be repeated',
+    )
+    parser.add_argument("--fault-seed", type=int, help="a random, repeatable hour of faults")
+    settings = parser.parse_args()
+    if not settings.speed > 0:
+        parser.error("--speed must be positive")
+    return settings
+
+
+def _faults(world: World, settings: argparse.Namespace) -> Faults:
+    """The faults of the command line. Raises FaultError."""
+    faults = Faults()
+    for text in settings.fault:
+        faults.add_text(text, world.now_ms)
+    if settings.fault_seed is not None:
+        symbols = {venue: [market.symbol for market in world.markets(venue)] for venue in VENUES}
+        faults.add_seeded(settings.fault_seed, symbols, world.now_ms, FAULT_SPAN_S)
+    return faults
+
+
+async def _serve(settings: argparse.Namespace, world: World, faults: Faults) -> None:
+    base = settings.port_base
+    ports = {venue: base + position if base else 0 for position, venue in enumerate(VENUES)}
+    stopped = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+    cores = _cores(world, faults, settings)
+    async with running(world, cores, faults, speed=settings.speed, host=settings.host, ports=ports) as sims:
+        ready = {"event": "ready", **{venue: asdict(urls) for venue, urls in sims.urls.items()}}
+        print(msgspec.json.encode(ready).decode(), flush=True)  # noqa: T201
+        assert sims.life is not None, "running sets it"
+        waiting = asyncio.create_task(stopped.wait())
+        await asyncio.wait([waiting, sims.life], return_when=asyncio.FIRST_COMPLETED)
+        waiting.cancel()
+
+
+def _cores(world: World, faults: Faults, settings: argparse.Namespace) -> list[Core]:
+    limits = NO_LIMITS if settings.rate_limits == "off" else Limits()
+    return [LighterCore(world, faults, limits.scaled(settings.speed)), ExtendedCore(world, faults)]
+
+
+if __name__ == "__main__":
+    sys.exit(main())
