@@ -7,6 +7,7 @@ never rounded: it means that we misunderstand the market.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from fractions import Fraction
 from math import lcm
 
@@ -98,6 +99,29 @@ class Memo(dict[str, int]):
             self.clear()
         self[text] = steps
         return steps
+
+
+def sizes_of(grid: Grid) -> Callable[[str], int]:
+    """A reader of sizes: wire text to a whole number of steps, zero or more. It raises AmountError, and never rounds.
+
+    `Grid.parse` with a short way for plain decimals and without a memory: sizes, unlike prices, seldom repeat.
+    """
+    scales: tuple[int, ...] = ()
+    if grid.step == 1:
+        scales = tuple(10 ** (grid.decimals - places) for places in range(grid.decimals + 1))
+    places_end = len(scales)
+
+    def read(text: str) -> int:
+        whole, _, fraction = text.partition(".")
+        digits, places = whole + fraction, len(fraction)
+        if places < places_end and digits.isdecimal() and digits.isascii() and len(digits) <= DIGITS_MAX:
+            return int(digits) * scales[places]
+        steps = grid.parse(text)
+        if steps < 0:
+            raise AmountError(f"a size below zero: {text[:60]!r}")
+        return steps
+
+    return read
 
 
 def micro_usd(value: Fraction) -> int:

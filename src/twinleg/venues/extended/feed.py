@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from twinleg.core.amounts import AmountError, Memo
+from twinleg.core.amounts import AmountError, Memo, sizes_of
 from twinleg.core.messages import (
     BookDelta,
     BookLost,
@@ -48,14 +48,15 @@ TAKER_BUYS = {"BUY": True, "SELL": False}
 class _Line:
     """What we follow in one market: the sizes its book holds, to check changes against, and the newest trade seen."""
 
-    __slots__ = ("asks", "bids", "changes", "key", "live", "prices", "sizes", "topic", "trade_id")
+    __slots__ = ("asks", "bids", "change", "key", "live", "lots_per_unit", "prices", "size", "topic", "trade_id")
 
     def __init__(self, market: Market) -> None:
         self.key = market.key
         self.topic = BOOK_TOPIC + market.native_id
         self.prices = Memo(market.price_grid, least=1)
-        self.sizes = Memo(market.size_grid, least=0)
-        self.changes = Memo(market.size_grid)
+        self.size = sizes_of(market.size_grid)
+        self.change = market.size_grid.parse
+        self.lots_per_unit = float(1 / market.size_grid.unit)
         self.bids: dict[int, int] = {}
         self.asks: dict[int, int] = {}
         self.live = False  # no book: changes are dropped until a snapshot
@@ -63,23 +64,28 @@ class _Line:
 
     def whole(self, levels: list[wire.Level]) -> dict[int, int]:
         """A snapshot's side; a level of size zero is none. Raises AmountError."""
-        prices, sizes = self.prices, self.sizes
-        return {prices[level.p]: size for level in levels if (size := sizes[level.q])}
+        prices, size = self.prices, self.size
+        return {prices[level.p]: lots for level in levels if (lots := size(level.q))}
 
     def changed(self, side: dict[int, int], levels: list[wire.Level]) -> list[Level]:
-        """Apply changes to `side`; the new absolute sizes. Raises AmountError, also if the venue's sum is not ours."""
-        prices, sizes, changes = self.prices, self.sizes, self.changes
+        """Apply changes to `side`; the new absolute sizes. Raises ValueError, also if the venue's sum is not ours.
+
+        The sum is checked in floats, which are exact to far less than the half lot asked for: it guards against loss,
+        the size itself is read exactly from `c`.
+        """
+        prices, size, lots_per_unit = self.prices, self.size, self.lots_per_unit
         result = []
         for level in levels:
             price = prices[level.p]
-            size = side.get(price, 0) + changes[level.q]
-            if size < 0 or (level.c is not None and size != sizes[level.c]):
-                raise AmountError(f"{level.q:.40} makes {size} lots at {level.p:.40}, the venue says {level.c!r:.40}")
-            if size:
-                side[price] = size
+            before = side.get(price, 0)
+            lots = before + self.change(level.q) if level.c is None else size(level.c)
+            if lots < 0 or not -0.5 < before + float(level.q) * lots_per_unit - lots < 0.5:
+                raise AmountError(f"{before} lots at {level.p:.40} and {level.q:.40} are not {level.c!r:.40}")
+            if lots:
+                side[price] = lots
             else:
                 side.pop(price, None)
-            result.append((price, size))
+            result.append((price, lots))
         return result
 
 
@@ -191,7 +197,7 @@ class ExtendedFeed:
         try:
             bids = line.changed(line.bids, data.b)
             asks = line.changed(line.asks, data.a)
-        except AmountError as error:
+        except ValueError as error:  # AmountError, or float() of no number
             self.bad_frames += 1
             return self._lose(line, str(error), received_ns, now_ms)
         return [BookDelta(line.key, bids, asks, frame.ts or now_ms, received_ns)]
@@ -295,7 +301,7 @@ class ExtendedFeed:
             try:
                 row = wire.decode_trade(raw)
                 line = self._lines[row.m]
-                price, size = line.prices[row.p], line.sizes[row.q]
+                price, size = line.prices[row.p], line.size(row.q)
             except (*wire.UNREADABLE, AmountError, KeyError):
                 self.bad_frames += 1
                 continue

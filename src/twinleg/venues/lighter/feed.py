@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from twinleg.core.amounts import AmountError, Memo
+from twinleg.core.amounts import DIGITS_MAX, AmountError, Memo, sizes_of
 from twinleg.core.messages import (
     BookDelta,
     BookLost,
@@ -46,21 +46,33 @@ TOO_MANY = (30009, 30010)
 class _Line:
     """What we follow in one market: its book's place in the nonce chain and the newest trade seen."""
 
-    __slots__ = ("book_topic", "key", "nonce", "prices", "sizes", "trade_id", "trade_topic")
+    __slots__ = ("book_topic", "key", "nonce", "point", "prices", "size", "trade_id", "trade_topic")
 
     def __init__(self, market: Market) -> None:
         self.key = market.key
         self.book_topic = f"order_book/{market.native_id}"
         self.trade_topic = f"trade/{market.native_id}"
         self.prices = Memo(market.price_grid, least=1)
-        self.sizes = Memo(market.size_grid, least=0)
+        self.size = sizes_of(market.size_grid)
+        self.point = slice(-1 - market.size_grid.decimals, -market.size_grid.decimals)  # nothing where no decimals are
         self.nonce: int | None = None  # None: no book, updates are dropped until a snapshot
         self.trade_id = -1
 
     def levels(self, levels: list[wire.Level] | None) -> list[Level]:
-        """Wire levels to integers. Raises AmountError."""
-        prices, sizes = self.prices, self.sizes
-        return [(prices[level.price], sizes[level.size]) for level in levels or ()]
+        """Wire levels to integers. Raises AmountError.
+
+        The venue writes every size with all the market's decimals (recorded), so its digits are its lots: read in
+        place, which is the better part of a book frame's cost. Any other text goes the long way.
+        """
+        if not levels:
+            return []
+        prices, point, result = self.prices, self.point, []
+        for level in levels:
+            text = level.size
+            digits = text.replace(".", "", 1)
+            plain = text[point] == "." and digits.isdecimal() and len(digits) <= DIGITS_MAX
+            result.append((prices[level.price], int(digits) if plain else self.size(text)))
+        return result
 
 
 class LighterFeed:
@@ -334,7 +346,7 @@ class LighterFeed:
             try:
                 trade = wire.decode_trade(raw)
                 if trade.trade_id > line.trade_id:
-                    prints.append((trade.trade_id, line.prices[trade.price], line.sizes[trade.size], trade))
+                    prints.append((trade.trade_id, line.prices[trade.price], line.size(trade.size), trade))
             except (*wire.UNREADABLE, AmountError):
                 self.bad_frames += 1
         prints.sort(key=lambda item: item[0])
