@@ -90,8 +90,9 @@ async def _serve(settings: argparse.Namespace, world: World, faults: Faults) -> 
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
     cores = _cores(world, faults, settings)
+    world.advance(time.time_ns() // 1_000_000)  # making it took a while, which would show as a clock that is off
     async with running(world, cores, faults, speed=settings.speed, host=settings.host, ports=ports) as sims:
-        ready = {"event": "ready", **{venue: asdict(urls) for venue, urls in sims.urls.items()}}
+        ready = {"event": "ready", "now_ms": sims.now_ms, **{venue: asdict(urls) for venue, urls in sims.urls.items()}}
         print(msgspec.json.encode(ready).decode(), flush=True)  # noqa: T201
         assert sims.life is not None, "running sets it"
         waiting = asyncio.create_task(stopped.wait())
