@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
-from math import trunc
+from math import copysign, trunc
 from typing import NamedTuple
 
 from twinleg_sims.listings import EXTENDED, LIGHTER
@@ -48,7 +48,7 @@ class FundingTerms:
         pull = max(-self.clamp_small, min(self.clamp_small, self.interest - premium))
         per_hour = max(-self.cap_per_hour, min(self.cap_per_hour, (premium + pull) / 8))
         millionths = per_hour * 1e6
-        return (round(millionths) if self.rounds else trunc(millionths + 1e-9)) / 1e6
+        return (round(millionths) if self.rounds else trunc(millionths + copysign(1e-9, millionths))) / 1e6
 
 
 FUNDING_TERMS = {

@@ -79,14 +79,14 @@ class Premium:
 
 @dataclass(slots=True)
 class _Quote:
-    """A maker's standing intention: `offset` from the venue's price, about `lots` big. `ticks` 0 = not in the book."""
+    """A maker's standing intention: `offset` from the fair price (`centre` when it was placed), about `lots` big."""
 
     side: Side
     offset: float
     lots: int
     owner: int
     order_id: int = 0
-    ticks: int = 0
+    centre: float = 0.0
 
 
 class SimMarket:
@@ -95,6 +95,7 @@ class SimMarket:
     def __init__(self, listing: Listing, premium: Premium, dice: Random, history: Bars, start_ms: int) -> None:
         self.listing = listing
         self.venue = listing.venue
+        self._tick = listing.tick
         self.symbol = listing.symbol
         self.terms = TERMS[listing.venue]
         self.book = Engine(first_nonce=dice.randrange(10**9, 9 * 10**9))
@@ -198,35 +199,32 @@ class SimMarket:
     def _sweep(self, fair: float, now_ms: int) -> None:
         """Somebody takes what rests on the wrong side of the fair price, whoever left it there."""
         bid, ask = self.book.best("bid"), self.book.best("ask")
-        if bid and bid * self.listing.tick > fair:
-            self.book.submit(
-                TAKER_OWNER, "ask", ceil(fair / self.listing.tick), SWEEP * self._taker_lots(), now_ms, "ioc"
-            )
-        elif ask and ask * self.listing.tick < fair:
-            worst = max(1, floor(fair / self.listing.tick))
+        if bid and bid * self._tick > fair:
+            self.book.submit(TAKER_OWNER, "ask", ceil(fair / self._tick), SWEEP * self._taker_lots(), now_ms, "ioc")
+        elif ask and ask * self._tick < fair:
+            worst = max(1, floor(fair / self._tick))
             self.book.submit(TAKER_OWNER, "bid", worst, SWEEP * self._taker_lots(), now_ms, "ioc")
 
     def _in_place(self, quote: _Quote, fair: float) -> bool:
-        if self.book.order(quote.order_id) is None:
-            return False
-        off = abs(quote.ticks - self._target(quote, fair))
-        return off <= max(1.0, 0.3 * quote.offset * fair / self.listing.tick)
+        """Whether it rests, and the fair price is about where it was when the quote was placed."""
+        off = abs(fair - quote.centre)
+        return (off <= self._tick or off <= 0.3 * quote.offset * fair) and self.book.order(quote.order_id) is not None
 
     def _target(self, quote: _Quote, fair: float) -> int:
         if quote.side == "bid":
-            return max(1, floor(fair * (1 - quote.offset) / self.listing.tick))
-        return ceil(fair * (1 + quote.offset) / self.listing.tick)
+            return max(1, floor(fair * (1 - quote.offset) / self._tick))
+        return ceil(fair * (1 + quote.offset) / self._tick)
 
     def _place(self, quote: _Quote, fair: float, now_ms: int) -> None:
         """Post-only: where a stale quote is still in the way, this one waits for the next step."""
         ticks = self._target(quote, fair)
         lots = max(1, round(quote.lots * self._dice.uniform(0.6, 1.4)))
         outcome = self.book.submit(quote.owner, quote.side, ticks, lots, now_ms, "post_only")
-        quote.order_id, quote.ticks = (outcome.order_id, ticks) if outcome.resting_lots else (0, 0)
+        quote.order_id, quote.centre = (outcome.order_id, fair) if outcome.resting_lots else (0, 0.0)
 
     def _take(self, fair: float, now_ms: int) -> None:
         side: Side = "bid" if self._dice.random() < 0.5 else "ask"
-        worst = fair * (1.002 if side == "bid" else 0.998) / self.listing.tick
+        worst = fair * (1.002 if side == "bid" else 0.998) / self._tick
         self.book.submit(TAKER_OWNER, side, max(1, round(worst)), self._taker_lots(), now_ms, "ioc")
 
     def _taker_lots(self) -> int:
@@ -245,7 +243,7 @@ class SimMarket:
         """New trades, outside users' included, go into the candles, the open interest and the last price."""
         self._trades_barred, trades = self.book.trades_since(self._trades_barred)
         for trade in trades:
-            self.last_price = round(trade.ticks * self.listing.tick, self.listing.price_decimals)
+            self.last_price = round(trade.ticks * self._tick, self.listing.price_decimals)
             size = round(trade.lots * self.listing.lot, self.listing.size_decimals)
             self.bars.add(trade.at_ms, self.last_price, size, trade.sequence)
             grows = (trade.sequence * 2_654_435_761) & 0x40
