@@ -32,7 +32,7 @@ from twinleg.core.messages import (
     TradePrint,
     VenueClock,
 )
-from twinleg.core.pairs import Limits, MarketState, Pair
+from twinleg.core.pairs import NS_PER_MS, Limits, MarketState, Pair
 from twinleg.core.pairs import gates as pair_gates
 
 SHOWN_PAIRS = 20
@@ -64,10 +64,12 @@ class Board:
         self.found: dict[str, Opportunity] = {}
         self.standing: dict[str, Standing] = {}
         self.clock_offsets_ms: dict[str, int] = {}
+        """How far a venue's clock is ahead of ours: as it told, else as its streams show."""
         self.unit_trouble: dict[str, str] = {}
         self.health: dict[tuple[str, str], FeedHealth] = {}
         self.trades_seen = 0
         self._listings: dict[str, tuple[Market, ...]] = {}
+        self._clock_told: set[str] = set()
         self._estimated_ms = 0
         self._refit = True
         self._round: list[Pair] = []
@@ -97,6 +99,7 @@ class Board:
                 self.health[event.venue, event.stream] = event
             case VenueClock():
                 self.clock_offsets_ms[event.venue] = event.offset_ms
+                self._clock_told.add(event.venue)
             case MarketsListed():
                 self._listed(event)
             case _:
@@ -195,6 +198,21 @@ class Board:
         self.found[pair.key] = opportunity
         return opportunity
 
+    def _watch_clocks(self, now_ms: int, now_ns: int) -> None:
+        """A venue that tells no time: its youngest book message was sent at the earliest at its own stamp.
+
+        Arrival minus stamp is the way's delay minus the offset. The least over all books, with the delay taken as
+        nothing, overstates how far the venue is behind, by less than a fast connection's delay.
+        """
+        for venue in self._listings.keys() - self._clock_told:
+            ages_ms = [
+                now_ms - (now_ns - state.book.received_ns) // NS_PER_MS - state.book.venue_ms
+                for state in self.markets.values()
+                if state.market.venue == venue and state.book.ready
+            ]
+            if ages_ms:
+                self.clock_offsets_ms[venue] = -min(ages_ms)
+
     def review(self, now_ms: int, now_ns: int, part: int = 1) -> None:
         """Go over 1/`part` of the pairs, the next ones in turn: refit, prepare, judge by bound, walk the best.
 
@@ -202,6 +220,7 @@ class Board:
         """
         if not self._round:
             self._close_round(now_ms)
+            self._watch_clocks(now_ms, now_ns)
         for _ in range(-(-len(self.pairs) // part)):
             if not self._round:
                 break

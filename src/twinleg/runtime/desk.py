@@ -4,8 +4,8 @@
                                                               |
               order events <---- the gate (paper or live) <---+
 
-If the journal fails, the worker stops where it is and says so: nothing more is opened or decided, and a restart goes on
-from what is durable.
+While the journal fails, the worker waits where it is and `blocked` says so: nothing is opened or sent meanwhile,
+nothing is lost, and a restart goes on from what is durable.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ import logging
 from collections import deque
 from collections.abc import Callable
 from typing import Protocol
+
+import msgspec
 
 from twinleg.core.effects import Alert, Arm, Cancel, Effect, Persist, Place, Query, Severity
 from twinleg.core.guard import Approved
@@ -42,6 +44,7 @@ from twinleg.runtime.ports import Clock, Journal, JournalError
 
 LOG = logging.getLogger("twinleg.desk")
 
+JOURNAL_RETRY_S = 0.5
 INBOX_MAX = 10_000
 """More waiting events than this means that we no longer keep up with our own orders: the process must not go on."""
 LATE_SETTLEMENT_MS = 2 * 3_600_000
@@ -73,6 +76,14 @@ class Budgets(Protocol):
     max_retry_attempts: int
 
 
+class _Settled(msgspec.Struct, frozen=True):
+    """A settlement that may concern our trades, with the price it is booked on."""
+
+    event: FundingSettled
+    price: float
+    at_ms: int
+
+
 class Desk:
     """All trades of one process. `open`, `settled` and `wants_exit` may be called on the tick; `run` does the work."""
 
@@ -89,7 +100,7 @@ class Desk:
         self._journal, self._gate, self._clock = journal, gate, clock
         self._quotes, self._unfit = quotes, unfit
         self.ledger = ledger
-        self._inbox: deque[Event] = deque()
+        self._inbox: deque[Event | _Settled] = deque()
         self._news = asyncio.Event()
         self._due_ms: dict[str, int] = {}
         self.trouble: str | None = None
@@ -121,7 +132,10 @@ class Desk:
             "notional_usd": approved.notional_usd,
             "expected_usd": approved.expected_usd,
         }
-        if self._append(TradePlanned(at_ms=now_ms, plan=plan, terms=named)) is None:
+        try:
+            self._append(TradePlanned(at_ms=now_ms, plan=plan, terms=named))
+        except JournalError as error:
+            self._in_trouble(error)
             return
         self.executed += 1
         LOG.info("%s: %s long %s short %s", plan.trade_id, plan.asset, plan.long.market, plan.short.market)
@@ -133,15 +147,13 @@ class Desk:
             self._tell(ExitWanted(trade_id, reason, now_ms))
 
     def settled(self, event: FundingSettled, price: float | None, now_ms: int) -> None:
-        """Book what a settlement means for every trade that held its market then."""
-        for account in self._concerned(event.market, now_ms):
-            for leg in Leg:
-                if price is None:
-                    LOG.warning("%s: funding settled, but no price to book it on yet", event.market)
-                    return
-                booking = funding_due(account, leg, event, price, now_ms)
-                if booking is not None:
-                    self._append(booking)
+        """Book what a settlement means for every trade that held its market then. `price` is in quote currency."""
+        if not self._concerned(event.market, now_ms):
+            return
+        if price is None:
+            LOG.warning("%s: funding settled, but no price to book it on", event.market)
+            return
+        self._tell(_Settled(event, price, now_ms))
 
     def on_time(self, now_ms: int) -> None:
         """Ring the clocks that are due and collect what the gate knows."""
@@ -155,17 +167,21 @@ class Desk:
     # -- the worker ---------------------------------------------------------------------------------------------------
 
     async def run(self) -> None:
-        """Handle events for ever; return when the journal fails. Raises what our own code raises."""
-        while self.trouble is None:
+        """Handle events for ever. Raises what our own code raises."""
+        while True:
             while not self._inbox:
                 self._news.clear()
                 await self._news.wait()
-            await self._handle(self._inbox.popleft())
+            event = self._inbox.popleft()
+            if isinstance(event, _Settled):
+                await self._book(event)
+            else:
+                await self._handle(event)
 
     async def settle(self, grace_s: float) -> None:
         """Wait until nothing is under way, at most `grace_s`: hedged trades may stay, entering ones should not."""
         end_ms = self._clock.wall_ms() + int(grace_s * 1_000)
-        while self._clock.wall_ms() < end_ms and self.trouble is None:
+        while self._clock.wall_ms() < end_ms:
             moving = [one for one in self.ledger.open_trades() if one.trade.state not in _RESTING]
             if not self._inbox and not moving:
                 return
@@ -175,17 +191,32 @@ class Desk:
     async def _handle(self, event: Event) -> None:
         account = self._account(event)
         _, effects = step(account.trade, event, self._quotes(account.trade.plan))
-        sequences = [self._append(effect.record) for effect in effects if isinstance(effect, Persist)]
-        if sequences:
-            if sequences[-1] is None:
-                return
-            try:
-                await self._journal.durable(sequences[-1])
-            except JournalError as error:
-                self._fail(error)
-                return
+        await self._persist([effect.record for effect in effects if isinstance(effect, Persist)])
         for effect in effects:
             self._do(effect, account)
+
+    async def _book(self, settled: _Settled) -> None:
+        for account in self._concerned(settled.event.market, settled.at_ms):
+            for leg in Leg:
+                booking = funding_due(account, leg, settled.event, settled.price, settled.at_ms)
+                if booking is not None:
+                    await self._persist([booking])
+
+    async def _persist(self, records: list[JournalRecord]) -> None:
+        """Return once all of them are durable, however long the journal is in trouble."""
+        waiting, sequence = deque(records), None
+        while waiting or sequence is not None:
+            try:
+                while waiting:
+                    sequence = self._append(waiting[0])
+                    waiting.popleft()
+                if sequence is not None:
+                    await self._journal.durable(sequence)
+            except JournalError as error:
+                self._in_trouble(error)
+                await self._clock.sleep(JOURNAL_RETRY_S)
+            else:
+                sequence = self.trouble = None
 
     def _do(self, effect: Effect, account: TradeAccount) -> None:
         now_ms = self._clock.wall_ms()
@@ -208,23 +239,18 @@ class Desk:
             case Persist():
                 pass  # done before anything else
 
-    def _append(self, record: JournalRecord) -> int | None:
-        """Into the journal's queue and the ledger; None when the journal does not take it any more."""
-        if self.trouble is not None:
-            return None
-        try:
-            sequence = self._journal.append(record.at_ms, kind_of(record), record.trade_id, encode(record))
-        except JournalError as error:
-            self._fail(error)
-            return None
+    def _append(self, record: JournalRecord) -> int:
+        """Into the journal's queue and the ledger. Raises JournalError when the journal does not take it."""
+        sequence = self._journal.append(record.at_ms, kind_of(record), record.trade_id, encode(record))
         self.ledger.apply(record)
         return sequence
 
-    def _fail(self, error: JournalError) -> None:
-        self.trouble = f"the journal failed: {error}"
-        LOG.critical("%s; no trade is opened or decided until a restart", self.trouble)
+    def _in_trouble(self, error: JournalError) -> None:
+        if self.trouble is None:
+            LOG.critical("the journal fails, nothing is opened or sent until it works again: %s", error)
+        self.trouble = str(error)
 
-    def _tell(self, event: Event) -> None:
+    def _tell(self, event: Event | _Settled) -> None:
         if len(self._inbox) >= INBOX_MAX:
             raise RuntimeError(f"{INBOX_MAX} events wait for the desk")
         self._inbox.append(event)

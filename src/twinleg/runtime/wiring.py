@@ -16,7 +16,7 @@ from twinleg.runtime.budget import Budget
 from twinleg.runtime.clock import SystemClock, SystemDice
 from twinleg.runtime.desk import Desk, read_ledger
 from twinleg.runtime.engine import Engine
-from twinleg.runtime.journal import open_journal
+from twinleg.runtime.journal import SqliteJournal
 from twinleg.runtime.lines import VenueLines
 from twinleg.runtime.net import PicowsNet
 from twinleg.runtime.paper import PaperVenue
@@ -148,15 +148,16 @@ class System:
         return glance(self.engine, mode=self.settings.trading_mode, started_ms=self._started_ms, troubles=troubles)
 
 
-def build(settings: Settings, doors: Doors | None = None, *, journal: Journal | None = None) -> System:
+async def build(settings: Settings, doors: Doors | None = None, *, journal: Journal | None = None) -> System:
     """Put a system together; nothing is connected before `run`.
 
     Raises JournalError, RecordError or LedgerError when the journal cannot be opened or trusted.
     """
     if doors is None:
         clock = SystemClock()
-        doors = Doors(PicowsNet(clock), clock, SystemDice())
-    journal = journal or open_journal(settings.data_dir)
+        net = await PicowsNet(clock).__aenter__()  # left by System.close
+        doors = Doors(net, clock, SystemDice())
+    journal = journal or await SqliteJournal.open(settings.data_dir)
     limits = limits_of(settings)
 
     def trades(asset: str, one: str, other: str) -> bool:

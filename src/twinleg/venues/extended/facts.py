@@ -10,6 +10,9 @@ HOUR_MS = 3_600_000
 USER_AGENT = "twinleg/0.1"
 """A User-Agent is mandatory for REST and for the stream's upgrade (API documentation, 2025)."""
 
+QUOTES = {"USD": "USDC"}
+"""Markets are quoted in the collateral, which the venue calls USD and which is USDC on Starknet (asset pages, 2026)."""
+
 MAKER_FEE_BPS = 0.0
 TAKER_FEE_BPS = 2.5
 """Flat base tier (fee page and ccxt 4.5.90, 2026); real fills paid 2.25 with a referral (December 2025)."""

@@ -126,7 +126,7 @@ def _market(row: wire.MarketRow) -> Market:
         symbol=row.name,
         native_id=row.name,
         base=row.asset_name,
-        quote=row.collateral_asset_name,
+        quote=facts.QUOTES.get(row.collateral_asset_name, row.collateral_asset_name),
         status=_status(row),
         excluded=_excluded(row),
         price_grid=Grid.of(config.min_price_change),

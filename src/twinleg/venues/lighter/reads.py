@@ -80,14 +80,16 @@ def funding_history(key: str, body: bytes, _now_ms: int) -> list[MarketEvent]:
 
 
 def venue_clock(body: bytes, now_ms: int) -> list[MarketEvent]:
-    """GET / -> VenueClock, good to half a second: the venue tells whole ones. Who timed the request adds the rest."""
+    """GET / -> VenueClock: the venue tells whole seconds, so of all offsets that fit, the smallest is what is proven."""
     try:
         status = wire.decode_status(body)
     except wire.UNREADABLE as error:
         raise WireError(f"not a status: {error}: {body[:80]!r}") from error
     if status.timestamp not in PLAUSIBLE_S:
         raise WireError(f"not a time in seconds: {status.timestamp}")
-    offset_ms = status.timestamp * SECOND_MS + SECOND_MS // 2 - now_ms
+    earliest_ms = status.timestamp * SECOND_MS - now_ms
+    latest_ms = earliest_ms + SECOND_MS - 1
+    offset_ms = max(earliest_ms, min(latest_ms, 0))
     return [VenueClock(facts.NAME, offset_ms, 0, now_ms)]
 
 

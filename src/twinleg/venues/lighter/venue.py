@@ -22,7 +22,7 @@ class LighterVenue:
 
     def __init__(self, rest_url: str, stream_url: str) -> None:
         self._rest_url = rest_url.rstrip("/").removesuffix("/api/v1")
-        self._stream_url = stream_url.rstrip("/")
+        self._stream_url = stream_url.rstrip("/").removesuffix("/stream") + "/stream"
 
     def list_markets(self) -> Read:
         """All facts of all markets in one request."""
