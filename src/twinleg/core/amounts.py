@@ -46,6 +46,8 @@ class Grid(msgspec.Struct, frozen=True):
     def parse(self, text: str) -> int:
         """Wire text to a signed whole number of steps. Raises AmountError; never rounds."""
         whole, _, fraction = text.partition(".")
+        if not (whole.removeprefix("-") or fraction):
+            raise AmountError(f"no digits, which is not zero: {text!r}")
         excess = len(fraction) - self.decimals
         if excess > 0:
             if fraction[self.decimals :].strip("0"):
