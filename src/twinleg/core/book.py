@@ -56,7 +56,7 @@ class Book:
         self.bid_prices = sorted(self.bids)
         self.ask_prices = sorted(self.asks)
         if not self.ready:
-            self.ready, self.ready_since_ns = True, received_ns
+            self.ready, self.ready_since_ns, self.lost_reason = True, received_ns, ""
         self.venue_ms, self.received_ns = venue_ms, received_ns
         self.updates += 1
 
