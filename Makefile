@@ -9,8 +9,7 @@ export PYTHONPATH := src
 # Set-up asks for hashes; what an index or a proxy needs comes from the user's own pip configuration.
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes
 UV ?= uv
-LOCK := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes \
-	--no-emit-index-url --no-emit-find-links --no-header --custom-compile-command "make lock"
+LOCK := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header
 SEED ?= 7
 
 .PHONY: help demo test check bench soak lock docs clean
