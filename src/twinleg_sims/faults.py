@@ -13,6 +13,7 @@ from random import Random
 
 import msgspec
 
+from twinleg_sims.listings import VENUES
 from twinleg_sims.protocol import Close, Core, Frame, HttpReply, HttpRequest, Out, Ping
 
 KINDS = {
@@ -103,6 +104,8 @@ class Faults:
 
     def add(self, request: FaultRequest, now_ms: int) -> Fault:
         """Switch a fault on. Raises FaultError."""
+        if request.venue not in VENUES:
+            raise FaultError(f"unknown venue {request.venue!r}; known: {', '.join(VENUES)}")
         if request.kind not in KINDS:
             raise FaultError(f"unknown fault {request.kind!r}; known: {', '.join(sorted(KINDS))}")
         self._forget(now_ms)

@@ -18,6 +18,7 @@ from twinleg_sims.matching import Order, Trade
 
 Row = dict[str, Any]
 
+_KINDS = {"perp": "perps", "spot": "spot", "binary_options": "bo"}
 _IDS = {"USDC": 3, "ETH": 1, "LIT": 2}
 _MONTH_MS = 28 * 86_400_000
 
@@ -46,7 +47,7 @@ def order_book(market: SimMarket, status: str) -> Row:
     return {
         "symbol": listing.symbol,
         "market_id": listing.market_id,
-        "market_type": {"perp": "perp", "spot": "spot", "binary_options": "binary_options"}[listing.kind],
+        "market_type": listing.kind,
         "base_asset_id": _IDS.get(listing.asset.name, 100 + listing.market_id % 100) if spot else 0,
         "quote_asset_id": 3 if spot else 0,
         "status": status,
@@ -201,7 +202,7 @@ def trade(listing: Listing, done: Trade, offset_ms: int) -> Row:
         "type": "trade",
         "market_id": listing.market_id,
         "market_symbol": listing.symbol,
-        "market_kind": listing.kind,
+        "market_kind": _KINDS[listing.kind],
         "size": listing.size_text(done.lots),
         "price": listing.price_text(done.ticks),
         "usd_amount": f"{micro_usd // 1_000_000}.{micro_usd % 1_000_000:06d}",
