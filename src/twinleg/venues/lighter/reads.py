@@ -80,7 +80,7 @@ def funding_history(key: str, body: bytes, _now_ms: int) -> list[MarketEvent]:
 
 
 def venue_clock(body: bytes, now_ms: int) -> list[MarketEvent]:
-    """GET / -> VenueClock: the venue tells whole seconds, so of all offsets that fit, the smallest is what is proven."""
+    """GET / -> VenueClock: the venue tells whole seconds; of all offsets that fit, the smallest is proven."""
     try:
         status = wire.decode_status(body)
     except wire.UNREADABLE as error:
