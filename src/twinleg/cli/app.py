@@ -1,0 +1,149 @@
+"""Commands and their options. Nothing heavy is imported here: a command imports its work when it is called.
+
+`twinleg --help` must stay quick, so this file may import typer and the exit codes only (a test holds it to that).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from twinleg.cli.exits import EPILOG
+
+app = typer.Typer(
+    help="Two legs, one trade: perpetual futures arbitrage between Lighter and Extended. Trades on paper by default.",
+    epilog=EPILOG,
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Json = Annotated[bool, typer.Option("--json", help="JSON instead of text; one object per line if there are several.")]
+Wait = Annotated[float, typer.Option(min=0.1, help="Seconds to wait for the venues' answers and first books.")]
+Asset = Annotated[str | None, typer.Option(help="This asset only.")]
+Seconds = Annotated[
+    float | None, typer.Option(min=0.1, help="End after this many seconds.", show_default="until Ctrl-C")
+]
+
+
+@app.command(epilog=EPILOG)
+def demo(  # noqa: PLR0913, PLR0917  # a command's options are its parameters
+    seed: Annotated[int, typer.Option(help="The simulated world's seed: the same seed, the same world.")] = 7,
+    assets: Annotated[int, typer.Option(min=1, help="Assets that the simulated venues list.")] = 40,
+    speed: Annotated[float, typer.Option(min=1, max=60, help="Simulated seconds per second.")] = 1.0,
+    seconds: Seconds = None,
+    fault: Annotated[
+        list[str] | None,
+        typer.Option(help="A fault of the simulated venues, e.g. lighter:disconnect:at_s=20; may be repeated."),
+    ] = None,
+    data_dir: Annotated[
+        Path | None, typer.Option(help="Keep journal and logs in this folder.", show_default="a temporary folder")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Watch it work: simulated venues on this machine, the engine in dry_run, a live view. Needs no settings.
+
+    Reads neither the environment nor .env. Without a terminal it prints one line per change.
+    """
+    from twinleg.cli.demo import DemoOptions, run_demo
+
+    options = DemoOptions(seed, assets, speed, seconds, tuple(fault or ()), data_dir, as_json)
+    raise typer.Exit(run_demo(options))
+
+
+@app.command(epilog=EPILOG)
+def run(seconds: Seconds = None, as_json: Json = False) -> None:
+    """Run the engine against the configured venues, with a live view or one line per change.
+
+    TRADING_MODE=dry_run (the default) needs no keys; live is refused in this version (exit code 4).
+    """
+    from twinleg.cli.run import run_engine
+
+    raise typer.Exit(run_engine(seconds, as_json=as_json))
+
+
+@app.command(epilog=EPILOG)
+def scan(
+    once: Annotated[bool, typer.Option("--once", help="Answer once and exit; else again and again.")] = False,
+    top: Annotated[int, typer.Option(min=1, help="How many pairs to show.")] = 10,
+    settle: Annotated[
+        float, typer.Option(min=0, help="Seconds to watch before the first answer; a basis is known after 30.")
+    ] = 0.0,
+    every: Annotated[float, typer.Option(min=0.5, help="Seconds between answers.")] = 5.0,
+    wait: Wait = 20.0,
+    as_json: Json = False,
+) -> None:
+    """Rank the pairs by what they are worth after every cost, from live books. Never trades."""
+    from twinleg.cli.scan import ScanOptions, run_scan
+
+    raise typer.Exit(run_scan(ScanOptions(once, top, settle, every, wait, as_json)))
+
+
+@app.command(epilog=EPILOG)
+def book(
+    market: Annotated[str, typer.Argument(help="venue:symbol as the venue writes it: lighter:ETH, extended:BTC-USD.")],
+    depth: Annotated[int, typer.Option(min=1, help="Levels of each side.")] = 10,
+    size_usd: Annotated[float | None, typer.Option(min=1, help="Also the average price of taking this much.")] = None,
+    wait: Wait = 10.0,
+    as_json: Json = False,
+) -> None:
+    """Show one order book: both sides, spread, mid, age, and what a size would cost."""
+    from twinleg.cli.book import BookOptions, run_book
+
+    raise typer.Exit(run_book(BookOptions(market, depth, size_usd, wait, as_json)))
+
+
+@app.command(epilog=EPILOG)
+def markets(
+    venue: Annotated[str | None, typer.Option(help="This venue only.")] = None,
+    asset: Asset = None,
+    wait: Wait = 10.0,
+    as_json: Json = False,
+) -> None:
+    """List every market with its facts, and why it is left out if it is."""
+    from twinleg.cli.markets import run_markets
+
+    raise typer.Exit(run_markets(venue, asset, wait, as_json=as_json))
+
+
+@app.command(epilog=EPILOG)
+def funding(asset: Asset = None, wait: Wait = 30.0, as_json: Json = False) -> None:
+    """Compare funding per asset: rates of both venues, next settlement, unit check, half-life from history."""
+    from twinleg.cli.funding import run_funding
+
+    raise typer.Exit(run_funding(asset, wait, as_json=as_json))
+
+
+@app.command(epilog=EPILOG)
+def doctor(wait: Wait = 20.0, as_json: Json = False) -> None:
+    """Check settings, clock, reachability, feeds, funding units and disk, and say what to do about each finding.
+
+    The exit code is that of the worst finding.
+    """
+    from twinleg.cli.doctor import run_doctor
+
+    raise typer.Exit(run_doctor(wait, as_json=as_json))
+
+
+@app.command(name="replay-journal", epilog=EPILOG)
+def replay_journal(
+    path: Annotated[Path, typer.Argument(help="A journal, or the data folder that holds it. It is only read.")],
+    last: Annotated[int, typer.Option(min=1, help="Show this many of the last trades; totals are of all.")] = 50,
+    as_json: Json = False,
+) -> None:
+    """Fold a journal into its trades and totals: where each trade's profit came from."""
+    from twinleg.cli.replay import run_replay
+
+    raise typer.Exit(run_replay(path, last, as_json=as_json))
+
+
+@app.command(epilog=EPILOG)
+def version(as_json: Json = False) -> None:
+    """Show the versions of twinleg and Python."""
+    from twinleg.cli.versions import run_version
+
+    raise typer.Exit(run_version(as_json=as_json))

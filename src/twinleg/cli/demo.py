@@ -1,0 +1,82 @@
+"""`twinleg demo`: simulated venues in a child process, the engine in dry_run against them."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+from twinleg.cli import logs
+from twinleg.cli.exits import OK, UNREACHABLE, CommandError
+from twinleg.cli.live import Ending, face_for, view_wanted, watch
+from twinleg.cli.settings import settings_of_demo
+from twinleg.cli.sims import Simulators, SimulatorsError, SpedClock, simulators
+from twinleg.runtime.clock import SystemClock, SystemDice
+from twinleg.runtime.net import PicowsNet
+from twinleg.runtime.streams import Doors
+from twinleg.runtime.wiring import build
+
+
+class DemoOptions(NamedTuple):
+    """What the command line asked for."""
+
+    seed: int
+    assets: int
+    speed: float
+    seconds: float | None
+    faults: tuple[str, ...]
+    data_dir: Path | None
+    as_json: bool
+
+    def of_simulators(self) -> list[str]:
+        """Their command line."""
+        options = ["--seed", str(self.seed), "--assets", str(self.assets), "--speed", f"{self.speed:g}"]
+        return [*options, "--port-base", "0", *(word for fault in self.faults for word in ("--fault", fault))]
+
+
+def run_demo(options: DemoOptions) -> int:
+    """Run the demo to its end; OK when it was asked to end. Raises CommandError."""
+    with _folder(options.data_dir) as folder:
+        return asyncio.run(_demo(options, folder))
+
+
+@contextmanager
+def _folder(wanted: Path | None) -> Iterator[Path]:
+    """The folder asked for, or a temporary one: paper trades in one simulated world mean nothing in the next."""
+    if wanted is None:
+        with tempfile.TemporaryDirectory(prefix="twinleg-demo-") as name:
+            yield Path(name)
+    else:
+        wanted.mkdir(mode=0o700, parents=True, exist_ok=True)
+        yield wanted
+
+
+async def _demo(options: DemoOptions, folder: Path) -> int:
+    ending = Ending()
+    ending.listen()
+    try:
+        async with simulators(options.of_simulators(), folder) as sims:
+            return await _watch(sims, options, folder, ending)
+    except SimulatorsError as error:
+        raise CommandError(UNREACHABLE, str(error)) from error
+
+
+async def _watch(sims: Simulators, options: DemoOptions, folder: Path, ending: Ending) -> int:
+    settings = settings_of_demo(sims.ready.settings(), folder)
+    logs.start(settings, terminal_is_taken=view_wanted(as_json=options.as_json))
+    clock = SystemClock() if options.speed == 1 else SpedClock(options.speed, sims.ready.now_ms)
+    async with PicowsNet(clock) as net:
+        system = await build(settings, Doors(net, clock, SystemDice()))
+        lost = asyncio.create_task(sims.ended())
+        lost.add_done_callback(lambda _: ending.tell("the simulated venues ended"))
+        title = f"demo  seed {options.seed}  speed {options.speed:g}"
+        try:
+            await watch(system, face_for(settings, title, as_json=options.as_json), ending, options.seconds)
+            if lost.done():
+                raise lost.result()
+        finally:
+            lost.cancel()
+    return OK

@@ -1,0 +1,27 @@
+"""What the command line's exit codes mean. The `--help` text and docs/CLI.md are checked against this table."""
+
+from __future__ import annotations
+
+OK = 0
+FAILED = 1
+BAD_CONFIGURATION = 2
+UNREACHABLE = 3
+REFUSED = 4
+
+MEANINGS = {
+    OK: "ok",
+    FAILED: "a failure of our own: a defect, please report it",
+    BAD_CONFIGURATION: "bad configuration, or a command line that makes no sense",
+    UNREACHABLE: "a venue is unreachable, or did not answer in time",
+    REFUSED: "refused for safety",
+}
+
+EPILOG = "Exit codes: " + "; ".join(f"{code} {meaning}" for code, meaning in MEANINGS.items()) + "."
+
+
+class CommandError(Exception):
+    """A command ends here: what the user is told, and the exit code."""
+
+    def __init__(self, code: int, text: str) -> None:
+        super().__init__(text)
+        self.code = code

@@ -1,0 +1,101 @@
+"""A running engine with its face: until a signal, the end of the time given, or a failure."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import sys
+from collections.abc import Awaitable
+
+from twinleg.cli.changes import summary
+from twinleg.cli.faces import Face, PlainLines, Screen
+from twinleg.runtime.settings import Settings
+from twinleg.runtime.wiring import System
+
+LOG = logging.getLogger("twinleg.live")
+
+GLANCE_S = 1.0
+FIRST_GLANCE_S = 0.2
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class Ending:
+    """Why to end: the first signal, or whatever else is told first. After the first signal the next one kills."""
+
+    def __init__(self) -> None:
+        self.reason: str | None = None
+        self._told = asyncio.Event()
+
+    def tell(self, reason: str) -> None:
+        """End, for this reason, unless there is one already."""
+        self.reason = self.reason or reason
+        self._told.set()
+
+    async def wait(self, timeout_s: float | None) -> bool:
+        """Whether the end was told within the time."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._told.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    def listen(self) -> None:
+        """Let SIGINT and SIGTERM tell it."""
+        loop = asyncio.get_running_loop()
+        for number in SIGNALS:
+            loop.add_signal_handler(number, self._signal, number)
+
+    def _signal(self, number: signal.Signals) -> None:
+        loop = asyncio.get_running_loop()
+        for other in SIGNALS:
+            loop.remove_signal_handler(other)
+        self.tell(signal.Signals(number).name)
+
+
+def view_wanted(*, as_json: bool) -> bool:
+    """Whether the live view takes the terminal: there is one to draw on, and no JSON was asked for."""
+    return sys.stdout.isatty() and not as_json
+
+
+def face_for(settings: Settings, title: str, *, as_json: bool) -> Face:
+    """The live view on a terminal, else lines; JSON lines wherever they are asked for."""
+    every_ms = int(settings.performance_log_interval * 1_000)
+    if view_wanted(as_json=as_json):
+        return Screen(title, every_ms)
+    return PlainLines(sys.stdout, every_ms, as_json=as_json)
+
+
+async def watch(system: System, face: Face, ending: Ending, seconds: float | None) -> None:
+    """Run the system and show it until the end; then say how it went. Raises what our own code raised."""
+    engine = asyncio.create_task(system.run())
+    engine.add_done_callback(lambda _: ending.tell("the engine ended"))
+    timer = asyncio.get_running_loop().call_later(seconds, ending.tell, "time is up") if seconds is not None else None
+    try:
+        await _show_until(ending, system, face)
+    finally:
+        LOG.info("ending: %s", ending.reason)
+        if timer is not None:
+            timer.cancel()
+        system.stop(ending.reason or "it could not be shown")
+        try:
+            await engine
+        finally:
+            face.close()
+    await _shown(asyncio.to_thread(face.say, summary("end", system.glance())), ending)
+
+
+async def _show_until(ending: Ending, system: System, face: Face) -> None:
+    wait_s = FIRST_GLANCE_S
+    while not await ending.wait(wait_s):
+        wait_s = GLANCE_S
+        await _shown(asyncio.to_thread(face.show, system.glance()), ending)
+
+
+async def _shown(showing: Awaitable[None], ending: Ending) -> None:
+    """Nobody reading our output any more is a reason to end, not a failure."""
+    try:
+        await showing
+    except BrokenPipeError:
+        ending.tell("nobody reads the output")
