@@ -316,15 +316,14 @@ class LighterFeed:
         return events
 
     def _stats_of(self, key: str, body: wire.StatsBody, venue_ms: int, received_ns: int) -> list[MarketEvent]:
-        """Rates are percent per hour, positive = longs pay (recorded market_stats, June 2026). Raises WireError."""
+        """Rates are percent per hour, positive = longs pay (recorded market_stats, June 2026). Raises WireError.
+
+        What was settled comes before what is predicted next, so that it can be held against its own prediction.
+        """
         mark, index = wire.positive(body.mark_price), wire.positive(body.index_price)
         events: list[MarketEvent] = [
             Stats(key, mark, index, wire.positive(body.open_interest), venue_ms, received_ns),
         ]
-        predicted = wire.number(body.current_funding_rate)
-        if predicted is not None:
-            rate = wire.rate_per_hour(predicted / 100, facts.RATE_PER_HOUR_MAX)
-            events.append(FundingPredicted(key, rate, next_hour_ms(venue_ms), FundingSource.STREAM, venue_ms))
         settled = wire.number(body.funding_rate)
         if settled is not None and body.funding_timestamp is not None:
             rate = wire.rate_per_hour(settled / 100, facts.RATE_PER_HOUR_MAX)
@@ -332,6 +331,10 @@ class LighterFeed:
             if self._settled_ms.get(key, 0) < at_ms <= venue_ms + facts.HOUR_MS:
                 self._settled_ms[key] = at_ms
                 events.append(FundingSettled(key, rate, 1.0, None, at_ms, FundingSource.STREAM))
+        predicted = wire.number(body.current_funding_rate)
+        if predicted is not None:
+            rate = wire.rate_per_hour(predicted / 100, facts.RATE_PER_HOUR_MAX)
+            events.append(FundingPredicted(key, rate, next_hour_ms(venue_ms), FundingSource.STREAM, venue_ms))
         return events
 
     def _prints(self, frame: wire.Frame, now_ms: int) -> list[MarketEvent]:
