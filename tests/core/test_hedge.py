@@ -246,6 +246,32 @@ def test_a_late_fill_while_hedged_is_repaired() -> None:
     assert story.trade.state is State.HEDGED
 
 
+def test_a_second_end_of_an_order_that_was_over_changes_nothing() -> None:
+    story = Story().start().ends("t1-long-0", 0)
+    story.tell(OrderRejected("t1-short-0", "no", 5))
+    assert story.trade.state is State.CLOSED
+    story.ends("t1-short-0", 0)
+    assert (story.trade.state, len(story.placed)) == (State.CLOSED, 2)
+    story = Story().start().takes("t1-long-0", 12).ends("t1-short-0", 0)
+    story.tell(OrderRejected("t1-long-1", "busy", 5))
+    story.later(1_000).tell(DeadlinePassed("t1", 1_000))
+    story.takes("t1-long-2", 8)
+    story.later(1_000).tell(DeadlinePassed("t1", 2_000))
+    story.takes("t1-long-3", 4).ends("t1-long-1", 0)
+    assert story.trade.state is State.CLOSED
+
+
+def test_a_larger_truth_about_an_order_that_was_over_is_waited_for() -> None:
+    story = Story().start().takes("t1-long-0", 9).takes("t1-short-0", 6).ends("t1-long-0", 12)
+    assert story.trade.state is State.REPAIRING
+    assert Query("t1-long-0") in story.last
+    assert Cancel("t1-long-0") not in story.last, "it is over"
+    for _ in range(3):
+        story.later(1_000).tell(DeadlinePassed("t1", story.at_ms))
+    assert story.trade.state is State.HALTED
+    assert Cancel("t1-long-0") not in story.last
+
+
 @pytest.mark.parametrize("first", ["fill", "reject"])
 def test_a_rejected_order_that_filled_is_read_back(first: str) -> None:
     story = Story().start().takes("t1-long-0", 12)

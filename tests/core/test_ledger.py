@@ -226,11 +226,20 @@ def test_funding_is_due_only_for_what_was_held_at_the_instant() -> None:
         ledger.apply(record)
 
 
+def test_a_fill_at_the_very_instant_is_held_at_it() -> None:
+    story = Story().later(HOUR_MS).start().takes("t1-long-0", 12).takes("t1-short-0", 8)
+    account = Ledger([PLANNED, *story.records]).trades["t1"]
+    assert account.closed_at_ms is None
+    assert account.short.held_at(HOUR_MS) == 8
+    assert account.short.held_at(HOUR_MS - 1) == 0
+
+
 def test_funding_follows_a_position_that_was_closed_since() -> None:
     story = hedged().later(HOUR_MS + 1)
     story.tell(ExitWanted("t1", "done", story.at_ms))
     story.takes("t1-long-1", 12).takes("t1-short-1", 8)
     account = Ledger([PLANNED, *story.records]).trades["t1"]
+    assert account.closed_at_ms == HOUR_MS + 1
     assert funding_due(account, Leg.SHORT, settled(HOUR_MS), 2000.0, HOUR_MS + 60_000) is not None
     assert funding_due(account, Leg.SHORT, settled(2 * HOUR_MS), 2000.0, 2 * HOUR_MS) is None
 

@@ -225,6 +225,14 @@ def test_an_order_that_only_reduces_may_be_smaller_than_the_minimum() -> None:
     assert fills(site.takes(one, 1_000)) == [(199_900, 1)]
 
 
+def test_a_market_that_only_reduces_lets_us_out() -> None:
+    site = Site()
+    site.takes(intent(0))
+    site.markets[LONG] = market(Leg.LONG, status=MarketStatus.REDUCE_ONLY)
+    one = intent(1, side=Side.SELL, reduce_only=True, limit_ticks=199_000)
+    assert fills(site.takes(one, 1_000)) == [(199_900, 12)]
+
+
 def test_the_same_order_twice_is_our_own_mistake() -> None:
     site = Site()
     site.venue.submit(intent(), 0)

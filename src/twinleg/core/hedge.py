@@ -169,13 +169,13 @@ def _entry_late(move: _Move, event: DeadlinePassed | Resumed) -> None:
 
 
 def _hedged(move: _Move, event: OrderEvent) -> None:
-    """Only a fill or an end that nobody expected any more changes anything here."""
-    if _noted(move, event) and (move.trade.unsettled or exposed(move.trade)):
+    """A fill of an order that was over, or a larger truth about one, opens its fate again."""
+    if _noted(move, event) and move.trade.unsettled:
         _repair(move, "late news of an order that was over")
 
 
 def _closed(move: _Move, event: OrderEvent) -> None:
-    if _noted(move, event) and (move.trade.unsettled or not move.trade.flat):
+    if _noted(move, event) and move.trade.unsettled:
         _exit(move, "late news of an order that was over")
 
 
