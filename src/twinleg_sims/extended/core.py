@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from twinleg_sims.extended import facts, private
-from twinleg_sims.extended.facts import ErrorCode
+from twinleg_sims.extended.facts import STANDARD, ErrorCode, Limits
 from twinleg_sims.extended.feed import VENUE, MarketFeed
 from twinleg_sims.extended.past import Past
 from twinleg_sims.extended.replies import RefusedError
@@ -20,14 +20,14 @@ class ExtendedCore:
 
     name = VENUE
 
-    def __init__(self, world: World, faults: Faults) -> None:
+    def __init__(self, world: World, faults: Faults, limits: Limits = STANDARD) -> None:
         now_ms = world.now_ms
         markets = world.markets(VENUE)
         feeds = {market.symbol: MarketFeed(market, n, faults, now_ms) for n, market in enumerate(markets, 1)}
         self._pasts = {market.symbol: Past(market, now_ms) for market in markets}
         self._rest = PublicRest(feeds, self._pasts, faults)
-        self._streams = Streams(feeds, self._pasts, faults)
-        self._limiter = Limiter(facts.REQUESTS_PER_MINUTE)
+        self._streams = Streams(feeds, self._pasts, faults, limits)
+        self._limiter = Limiter(limits.requests)
 
     def http(self, request: HttpRequest, now_ms: int) -> HttpReply:
         """Answer a request; every refusal is an error body."""

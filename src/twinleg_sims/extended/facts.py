@@ -6,6 +6,7 @@ Sources: the venue's API documentation, its Python SDK 2.6.0, and mainnet traffi
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from enum import IntEnum
 
 REST_PREFIX = "/api/v1"
@@ -18,13 +19,12 @@ CANDLE_INTERVAL_MS = 1_000
 """Documented as 1 to 10 s."""
 FUNDING_ESTIMATE_INTERVAL_MS = 60_000
 PING_INTERVAL_MS = 15_000
-PONG_TIMEOUT_MS = 10_000
 PING_TIMEOUT_CODE, PING_TIMEOUT_REASON = 1011, "Ping timeout"
 TRADES_REPLAYED = 50
 """v2 sends this many past trades after each subscribe to trades."""
+REPLAYED_CHANGES_MAX = 40
+"""Book changes behind a v2 snapshot at most. 298 were recorded; fewer here, since one reader may want all books."""
 
-REQUESTS_PER_MINUTE = 1_000
-"""Per address, over all endpoints."""
 ROWS_MAX = 10_000
 OPEN_INTEREST_ROWS_MAX = 300
 LAST_TRADES = 50
@@ -70,6 +70,24 @@ STARKEX_CONTRACT = "0x0000000000000000000000000000000000005e17"
 RISK_TIER_VALUE_USD = 4_000_000
 RISK_TIERS_FOR_USERS = 15
 """BTC-USD: a tier each 4M, 15 of them selectable, hence maxPositionValue 60M. Assumed for every market."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a client may and must do. The defaults are the venue's."""
+
+    requests: float = 1_000
+    """Per minute and address, over all endpoints."""
+    pong_ms: float = 10_000
+    """A client that leaves a ping unanswered for this long is cut off."""
+
+    def scaled(self, speed: float) -> Limits:
+        """The same in real time when virtual time runs `speed` times faster."""
+        return replace(self, requests=self.requests * speed, pong_ms=self.pong_ms * speed)
+
+
+STANDARD = Limits()
+NO_LIMITS = Limits(requests=float("inf"))
 
 
 class ErrorCode(IntEnum):

@@ -70,6 +70,8 @@ class BookFeed:
             return None
         delta = ("ORDERBOOKS.DELTA", encode(wire.delta_data(self._market, changes)))
         self._since_cached.append(delta)
+        if len(self._since_cached) > facts.REPLAYED_CHANGES_MAX:
+            self._cache()
         return self._publication(delta)
 
     def snapshot(self) -> Publication:
@@ -78,7 +80,7 @@ class BookFeed:
         return self._publication(("ORDERBOOKS.SNAPSHOT", encode(wire.snapshot_data(self._market, *sides))))
 
     def replay(self) -> list[Publication]:
-        """The last periodic snapshot and every change since: what a v2 subscriber is sent in one burst."""
+        """A snapshot of some time ago and every change since: what a v2 subscriber is sent in one burst."""
         return [self._publication(message) for message in (self._cached, *self._since_cached)]
 
     def _reload(self) -> None:
@@ -139,6 +141,7 @@ class MarketFeed:
         self.worker = worker
         self._traded = market.book.trade_count
         self._best = self._best_levels()
+        self._best_nonce = market.book.nonce
         self._mark, self._index = market.mark_price, market.index_price
         self._minute = now_ms // facts.FUNDING_ESTIMATE_INTERVAL_MS
 
@@ -175,11 +178,14 @@ class MarketFeed:
         book = self.book.advance(now_ms, crossed=crossed)
         if book is not None:
             yield book
-        if (best := self._best_levels()) != self._best:
+        if self.market.book.nonce != self._best_nonce and (best := self._best_levels()) != self._best:
             self._best = best
             yield self.best()
+        self._best_nonce = self.market.book.nonce
 
     def _new_trades(self) -> Iterable[Publication]:
+        if self.market.book.trade_count == self._traded:
+            return
         try:
             self._traded, trades = self.market.book.trades_since(self._traded)
         except ReaderBehindError:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from itertools import chain
 
 from twinleg_sims.extended import facts, private, rpc, topics
-from twinleg_sims.extended.facts import ErrorCode, RpcErrorCode
+from twinleg_sims.extended.facts import ErrorCode, Limits, RpcErrorCode
 from twinleg_sims.extended.feed import VENUE, MarketFeed, Publication, encode
 from twinleg_sims.extended.past import Past
 from twinleg_sims.extended.replies import RefusedError
@@ -47,10 +47,13 @@ class _Connection:
 class Streams:
     """All open streams. `feeds` and `pasts` are by market name, in listing order."""
 
-    def __init__(self, feeds: Mapping[str, MarketFeed], pasts: Mapping[str, Past], faults: Faults) -> None:
+    def __init__(
+        self, feeds: Mapping[str, MarketFeed], pasts: Mapping[str, Past], faults: Faults, limits: Limits
+    ) -> None:
         self._feeds = feeds
         self._pasts = pasts
         self._faults = faults
+        self._limits = limits
         self._connections: dict[int, _Connection] = {}
         self._subscribers: dict[str, dict[int, _Connection]] = {}
         self._candles_shown: dict[str, list[Body]] = {}
@@ -223,7 +226,7 @@ class Streams:
         outs: list[Out] = []
         for connection in list(self._connections.values()):
             if connection.pinged_ms is not None:
-                if now_ms - connection.pinged_ms >= facts.PONG_TIMEOUT_MS:
+                if now_ms - connection.pinged_ms >= self._limits.pong_ms:
                     outs.append(Close(connection.id, facts.PING_TIMEOUT_CODE, facts.PING_TIMEOUT_REASON))
                     self.closed(connection.id)
             elif now_ms >= connection.next_ping_ms:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from extended_client import Client, ClientBook, world_sizes
 
-from twinleg_sims.extended.facts import BOOK_INTERVAL_MS, RPC_PATH, SNAPSHOT_INTERVAL_MS
+from twinleg_sims.extended.facts import BOOK_INTERVAL_MS, REPLAYED_CHANGES_MAX, RPC_PATH, SNAPSHOT_INTERVAL_MS
 from twinleg_sims.matching import CHANGES_KEPT
 
 BTC = "orderbooks.BTC-USD"
@@ -76,14 +76,28 @@ def test_each_minute_a_snapshot_of_now_takes_the_place_of_a_change(client: Clien
 
 
 def test_a_late_v2_subscriber_gets_an_old_snapshot_and_a_burst_up_to_now(client: Client) -> None:
-    client.run(30_000)
+    client.run(5_000)
     client.open(RPC_PATH)
     burst = client.subscribe("orderbooks", 2, market="BTC-USD", depth="full")[1:]
     assert burst[0]["type"] == "ORDERBOOKS.SNAPSHOT"
-    assert len(burst) > 20
+    assert len(burst) > 5
     assert {frame["type"] for frame in burst[1:]} == {"ORDERBOOKS.DELTA"}
     assert [frame["seq"] for frame in burst] == list(range(len(burst)))
     assert rebuilt(burst).sizes == world_sizes(client, "BTC-USD")
+
+
+def test_a_burst_stays_bounded_and_leads_up_to_now_whenever_it_is_asked_for(client: Client) -> None:
+    lengths: list[int] = []
+
+    def ask() -> None:
+        burst = client.subscribe("orderbooks", market="BTC-USD", depth="full")[1:]
+        client.call("unsubscribe", scope="orderbooks", selector={"market": "BTC-USD", "depth": "full"})
+        assert rebuilt(burst).sizes == world_sizes(client, "BTC-USD")
+        lengths.append(len(burst))
+
+    client.run(70_000, step_ms=700, each=ask)
+    assert max(lengths) == 1 + REPLAYED_CHANGES_MAX
+    assert min(lengths[10:]) < 5, "a newer snapshot takes the place of a long burst"
 
 
 def test_a_second_subscribe_gives_one_fresh_snapshot(client: Client) -> None:
