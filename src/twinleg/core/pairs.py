@@ -96,11 +96,14 @@ class MarketState:
         """Single units of the asset per lot, exact."""
 
     def refresh(self, market: Market) -> None:
-        """New facts of the same market. A changed grid makes its book unreadable until the next snapshot."""
+        """New facts of the same market. A changed grid makes its book unreadable until the next snapshot, a changed
+        settlement interval makes its funding unknown until it is read again."""
         if (market.price_grid, market.size_grid) != (self.market.price_grid, self.market.size_grid):
             self.book.lose("the venue changed the market's tick or lot")
             self.price_unit = float(market.price_grid.unit / self.asset.multiplier)
             self.size_unit = market.size_grid.unit * self.asset.multiplier
+        if market.funding_interval_ms != self.market.funding_interval_ms:
+            self.funding = FundingView(market.funding_interval_ms)
         self.market = market
 
 
@@ -235,7 +238,7 @@ def _book_gates(book: Book, now_ns: int, limits: Limits) -> list[Refusal]:
 
 def _thing_gates(pair: Pair, limits: Limits) -> list[Refusal]:
     long, short = pair.long, pair.short
-    if long.index_price is None or short.index_price is None:
+    if not long.index_price or not short.index_price:
         return [
             Refusal(
                 "index_missing", f"{pair.asset}: no index price on one venue, so nothing proves it is the same thing"
