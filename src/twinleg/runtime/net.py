@@ -126,10 +126,10 @@ class PicowsNet:
                     use_aiofastnet=False,
                 )
         except (WSError, OSError, TimeoutError) as error:
-            attempt.drop()
+            attempt.give_up(web_socket)
             return attempt.reason(error, timeout_ms)
         except BaseException:
-            attempt.drop()
+            attempt.give_up(web_socket)
             raise
         if transport is None or transport.response is None:
             return "connection closed during the upgrade"  # which picows calls a success
@@ -167,8 +167,9 @@ class _Attempt:
                 last = error
         raise last
 
-    def drop(self) -> None:
+    def give_up(self, web_socket: WebSocket) -> None:
         """End the connection, if any. Once picows owns the socket we only shut it down; its transport does the rest."""
+        web_socket.close("given up")
         if self.socket is None:
             return
         if self.phase == "upgrade":

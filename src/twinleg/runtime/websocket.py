@@ -22,8 +22,8 @@ PING, CLOSE = WSMsgType.PING, WSMsgType.CLOSE
 class WebSocket(WSListener):
     """One open connection: a ports.Stream, and picows' listener.
 
-    What arrives before `release` is held back (the server may speak in the very segment that accepts the upgrade) and
-    handed over then, in order, with its own arrival times; an end before that is told after it.
+    Nothing is read before `release`. What came in the very segment that accepts the upgrade is held back and handed
+    over then, in order, with its own arrival times; an end before that is told after it.
     """
 
     __slots__ = (
@@ -71,6 +71,8 @@ class WebSocket(WSListener):
     def release(self) -> None:
         """Hand over what was held back; from here on messages go straight to the listener."""
         self._deliver = self._listener.message
+        if self.ended is None and self._transport is not None:
+            self._transport.underlying_transport.resume_reading()
         while self._held:
             payload, received_ns = self._held.pop(0)
             self._hand_over(memoryview(payload), received_ns)
@@ -82,6 +84,10 @@ class WebSocket(WSListener):
 
     def on_ws_connected(self, transport: WSTransport) -> None:
         self._transport = transport
+        if self.ended is not None:  # its opener gave up while the reply was on its way
+            transport.disconnect(graceful=False)
+            return
+        transport.underlying_transport.pause_reading()
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
         # One stamp per read from the socket: that is when its frames arrived, however long the first ones take.
