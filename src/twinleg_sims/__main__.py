@@ -11,10 +11,11 @@ from dataclasses import asdict
 
 import msgspec
 
+from twinleg_sims.extended import facts as extended_facts
 from twinleg_sims.extended.core import ExtendedCore
 from twinleg_sims.faults import KINDS, Faults
+from twinleg_sims.lighter import facts as lighter_facts
 from twinleg_sims.lighter.core import LighterCore
-from twinleg_sims.lighter.facts import NO_LIMITS, Limits
 from twinleg_sims.listings import ASSETS_MAX, VENUES
 from twinleg_sims.protocol import Core
 from twinleg_sims.server import running
@@ -101,8 +102,13 @@ async def _serve(settings: argparse.Namespace, world: World, faults: Faults) -> 
 
 
 def _cores(world: World, faults: Faults, settings: argparse.Namespace) -> list[Core]:
-    limits = NO_LIMITS if settings.rate_limits == "off" else Limits()
-    return [LighterCore(world, faults, limits.scaled(settings.speed)), ExtendedCore(world, faults)]
+    real = settings.rate_limits == "real"
+    lighter = lighter_facts.STANDARD if real else lighter_facts.NO_LIMITS
+    extended = extended_facts.STANDARD if real else extended_facts.NO_LIMITS
+    return [
+        LighterCore(world, faults, lighter.scaled(settings.speed)),
+        ExtendedCore(world, faults, extended.scaled(settings.speed)),
+    ]
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 """The thin shell: one aiohttp server per venue, one task that moves the world and hands out what became due.
 
 Real time, or virtual time that runs `speed` times faster; when the machine cannot keep up, virtual time falls behind
-rather than the server. A consumer that does not read is closed once SEND_FRAMES_MAX frames wait for it.
+(and catches up later) rather than the server. A consumer that does not read is closed once SEND_FRAMES_MAX frames or
+SEND_BYTES_MAX bytes wait for it, and dropped when it does not read the close either.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ TICK_S = 0.015
 STEP_MS_MAX = 100
 """Real milliseconds' worth of virtual time that one tick may catch up."""
 SEND_FRAMES_MAX = 5_000
+SEND_BYTES_MAX = 64 << 20
+CLOSE_GRACE_S = 2.0
 MESSAGE_BYTES_MAX = 1 << 20
 CONTROL_PATH = "/__sim__/faults"
 SLOW_CONSUMER = (1008, "slow consumer")
@@ -39,15 +42,26 @@ class _Connection:
         self.socket = socket
         self._transport = transport
         self._waiting: deque[Frame | Ping | Close] = deque()
+        self._waiting_bytes = 0
+        self._last_call: asyncio.TimerHandle | None = None
         self._wake = asyncio.Event()
 
     def put(self, out: Frame | Ping | Close) -> None:
-        """Queue something to send. Over the bound, everything waiting is dropped and the connection closed."""
-        if len(self._waiting) >= SEND_FRAMES_MAX:
+        """Queue something to send. Over a bound, everything waiting is dropped and the connection closed."""
+        if self._last_call is not None:
+            return
+        self._waiting_bytes += _bytes(out)
+        if len(self._waiting) >= SEND_FRAMES_MAX or self._waiting_bytes > SEND_BYTES_MAX:
             self._waiting.clear()
             out = Close(0, *SLOW_CONSUMER)
+            self._last_call = asyncio.get_running_loop().call_later(CLOSE_GRACE_S, self._drop)
         self._waiting.append(out)
         self._wake.set()
+
+    def release(self) -> None:
+        """The connection is closed: nothing is left to do."""
+        if self._last_call is not None:
+            self._last_call.cancel()
 
     async def send(self) -> None:
         """Send until closed."""
@@ -56,7 +70,9 @@ class _Connection:
                 await self._wake.wait()
                 self._wake.clear()
                 while self._waiting:
-                    await self._send(self._waiting.popleft())
+                    out = self._waiting.popleft()
+                    await self._send(out)
+                    self._waiting_bytes -= _bytes(out)
         except ConnectionError:
             self._drop()  # the client is gone: the reader sees it too and tells the core
 
@@ -113,8 +129,8 @@ class _VenueServer:
 
     async def close(self) -> None:
         """Tell every client that the server goes away."""
-        for connection in list(self._connections.values()):
-            await connection.socket.close(code=1001, message=b"going away")
+        sockets = [connection.socket for connection in self._connections.values()]
+        await asyncio.gather(*(socket.close(code=1001, message=b"going away") for socket in sockets))
 
     async def _serve(self, request: web.Request) -> web.StreamResponse:
         body = await request.read()
@@ -136,8 +152,7 @@ class _VenueServer:
         if outs and isinstance(outs[0], Refuse):
             self.core.ws_closed(number)
             return await _answer(outs[0].reply)
-        socket = web.WebSocketResponse(autoping=False, max_msg_size=MESSAGE_BYTES_MAX)
-        sender: asyncio.Task[None] | None = None
+        socket = web.WebSocketResponse(autoping=False, max_msg_size=MESSAGE_BYTES_MAX, timeout=CLOSE_GRACE_S)
         try:
             await socket.prepare(request)
             transport = request.transport
@@ -145,13 +160,15 @@ class _VenueServer:
             self._connections[number] = connection
             self.hand_out(outs)
             sender = asyncio.create_task(connection.send())
-            await self._receive(number, socket)
+            try:
+                await self._receive(number, socket)
+            finally:
+                connection.release()
+                sender.cancel()
+                await asyncio.wait([sender])
         finally:
             self._connections.pop(number, None)
             self.core.ws_closed(number)
-            if sender is not None:
-                sender.cancel()
-                await asyncio.gather(sender, return_exceptions=True)
         return socket
 
     async def _receive(self, number: int, socket: web.WebSocketResponse) -> None:
@@ -163,7 +180,8 @@ class _VenueServer:
                 self.hand_out(self.core.ws_message(number, message.data, now_ms))
             elif message.type is WSMsgType.PING:
                 self.core.ws_ping(number, now_ms)
-                await socket.pong(message.data)
+                if not self._faults.active(self.core.name, "silence", now_ms):
+                    await socket.pong(message.data)
             elif message.type is WSMsgType.PONG:
                 self.core.ws_pong(number, now_ms)
 
@@ -240,14 +258,12 @@ class Sims:
     async def live(self) -> None:
         """Move the world for ever."""
         clock = asyncio.get_running_loop().time
-        last_s = clock()
+        began_s, began_ms = clock(), self.world.now_ms
+        step_ms_max = max(1, round(STEP_MS_MAX * self._speed))
         while True:
             await asyncio.sleep(TICK_S)
-            now_s = clock()
-            step_ms = min(STEP_MS_MAX, (now_s - last_s) * 1000) * self._speed
-            whole_ms = int(step_ms)
-            last_s = now_s - (step_ms - whole_ms) / 1000 / self._speed
-            self.world.advance(self.world.now_ms + whole_ms)
+            due_ms = began_ms + int((clock() - began_s) * 1000 * self._speed)
+            self.world.advance(min(due_ms, self.world.now_ms + step_ms_max))
             for server in self._servers.values():
                 server.hand_out(server.core.advance(self.world.now_ms))
 
@@ -278,6 +294,10 @@ async def running(
             await asyncio.wait([sims.life])
         if not sims.life.cancelled():
             sims.life.result()
+
+
+def _bytes(out: Frame | Ping | Close) -> int:
+    return len(out.payload) if isinstance(out, Frame) else 0
 
 
 async def _answer(reply: HttpReply) -> web.Response:

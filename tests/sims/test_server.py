@@ -145,6 +145,51 @@ async def test_a_consumer_that_does_not_read_is_closed(sims: Sims, monkeypatch: 
         assert stream.close_code == 1008
 
 
+class ClosingCore(LighterCore):
+    """Says when a stream is gone."""
+
+    def __init__(self, world: World, faults: Faults) -> None:
+        super().__init__(world, faults, NO_LIMITS)
+        self.gone = asyncio.Event()
+
+    def ws_closed(self, connection: int) -> None:
+        super().ws_closed(connection)
+        self.gone.set()
+
+
+async def test_a_consumer_that_reads_nothing_at_all_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Snapshots of over 1 MiB fill every buffer on the way, so not even the close can be sent."""
+    monkeypatch.setattr(server, "SEND_BYTES_MAX", 4 << 20)
+    monkeypatch.setattr(server, "CLOSE_GRACE_S", 0.1)
+    world, faults = World(9, 4, time.time_ns() // 1_000_000), Faults()
+    faults.add_text("lighter:oversized", world.now_ms)
+    core = ClosingCore(world, faults)
+    async with running(world, [core], faults) as sims, aiohttp.ClientSession() as session:
+        stream = await session.ws_connect(sims.urls["lighter"].stream, compress=0, max_msg_size=0)
+        for _ in range(8):
+            for market in range(4):
+                await stream.send_json({"type": "subscribe", "channel": f"order_book/{market}"})
+                await stream.send_json({"type": "unsubscribe", "channel": f"order_book/{market}"})
+        await asyncio.wait_for(core.gone.wait(), 60)
+        await stream.close()
+
+
+async def test_a_silent_server_answers_no_ping(sims: Sims) -> None:
+    async with aiohttp.ClientSession() as session:
+        stream = await session.ws_connect(sims.urls["lighter"].stream, autoping=False)
+        await stream.receive_json()
+        sims.faults.add_text("lighter:silence", sims.now_ms)
+        await stream.ping(b"one")
+        await stream.send_json({"type": "ping"})
+        async with session.get(f"{sims.lighter_url}/") as reply:
+            assert reply.status == 200
+        sims.faults.clear("lighter")
+        await stream.ping(b"two")
+        message = await asyncio.wait_for(stream.receive(), 10)
+        assert (message.type, bytes(message.data)) == (aiohttp.WSMsgType.PONG, b"two")
+        await stream.close()
+
+
 async def test_a_stream_elsewhere_is_refused(sims: Sims) -> None:
     async with aiohttp.ClientSession() as session:
         with pytest.raises(aiohttp.WSServerHandshakeError) as refusal:

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from twinleg_sims.faults import Faults
 from twinleg_sims.lighter import facts, rest, wire
-from twinleg_sims.lighter.facts import Limits
+from twinleg_sims.lighter.facts import STANDARD, Limits
 from twinleg_sims.lighter.streams import Streams
 from twinleg_sims.lighter.view import View
 from twinleg_sims.limiter import Limiter
 from twinleg_sims.listings import LIGHTER
 from twinleg_sims.protocol import HttpReply, HttpRequest, Out
 from twinleg_sims.world import World
-
-STANDARD = Limits()
 
 
 class LighterCore:
@@ -48,4 +46,5 @@ class LighterCore:
         self._streams.closed(connection)
 
     def advance(self, now_ms: int) -> list[Out]:
+        self._view.advance(now_ms)
         return self._streams.advance(now_ms)

@@ -84,6 +84,7 @@ class Limits:
         )
 
 
+STANDARD = Limits()
 NO_LIMITS = Limits(requests=float("inf"), messages=float("inf"), connects=float("inf"), in_flight=10_000)
 PREMIUM = Limits(requests=24_000, weighted=True)
 

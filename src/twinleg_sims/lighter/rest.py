@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from twinleg_sims.funding import Settled
-from twinleg_sims.history import DAY_MS
+from twinleg_sims.history import DAY_MS, Bar, Bars
 from twinleg_sims.lighter import facts, private, wire
 from twinleg_sims.lighter.view import View
 from twinleg_sims.lighter.wire import Row
@@ -83,12 +83,21 @@ def _recent_trades(view: View, request: HttpRequest, now_ms: int) -> Row:
 
 def _candles(view: View, request: HttpRequest, now_ms: int) -> Row:
     market = _market(view, request, now_ms)
+    resolution, bars = _bars(market.bars, request)
+    return _OK | {"r": resolution, "c": [wire.candle(bar, market.listing) for bar in bars]}
+
+
+def _mark_price_candles(view: View, request: HttpRequest, now_ms: int) -> Row:
+    resolution, bars = _bars(view.marks(_market(view, request, now_ms)), request)
+    return _OK | {"r": resolution, "c": [wire.mark_price_candle(bar) for bar in bars]}
+
+
+def _bars(source: Bars, request: HttpRequest) -> tuple[str, list[Bar]]:
     resolution = request.first("resolution") or ""
     if resolution not in facts.RESOLUTIONS_MS:
         raise BadParameterError("resolution")
     start_ms, end_ms, rows_max = _span(request)
-    bars = market.bars.between(facts.RESOLUTIONS_MS[resolution], start_ms, end_ms)[-rows_max:]
-    return _OK | {"r": resolution, "c": [wire.candle(bar, market.listing) for bar in bars]}
+    return resolution, source.between(facts.RESOLUTIONS_MS[resolution], start_ms, end_ms)[-rows_max:]
 
 
 def _fundings(view: View, request: HttpRequest, now_ms: int) -> Row:
@@ -203,6 +212,7 @@ _ENDPOINTS: dict[str, Callable[[View, HttpRequest, int], Row]] = {
     "orderBookOrders": _order_book_orders,
     "recentTrades": _recent_trades,
     "candles": _candles,
+    "markPriceCandles": _mark_price_candles,
     "fundings": _fundings,
     "funding-rates": _funding_rates,
     "exchangeStats": _exchange_stats,

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from twinleg_sims.faults import Faults
+from twinleg_sims.history import HOUR_MS, Bars
 from twinleg_sims.listings import LIGHTER
 from twinleg_sims.market import SimMarket
 from twinleg_sims.world import World
@@ -10,13 +13,29 @@ from twinleg_sims.world import World
 _STATUS = {"active": "active", "inactive": "inactive", "reduce_only": "in-settlement", "prelisted": "inactive"}
 
 
+MARK_SAMPLE_MS = 1_000
+
+
 class View:
-    """The world through Lighter's eyes."""
+    """The world through Lighter's eyes. It also keeps the mark prices' candles, which the world does not."""
 
     def __init__(self, world: World, faults: Faults) -> None:
         self.world = world
         self.faults = faults
         self._markets = {market.listing.market_id: market for market in world.markets(LIGHTER)}
+        self._marks = {number: _past_marks(market, world.now_ms) for number, market in self._markets.items()}
+        self._sampled_ms = world.now_ms
+
+    def advance(self, now_ms: int) -> None:
+        """Sample the mark prices, once a second."""
+        if now_ms - self._sampled_ms >= MARK_SAMPLE_MS:
+            self._sampled_ms = now_ms
+            for number, market in self._markets.items():
+                self._marks[number].add(now_ms, round(market.mark_price, market.listing.price_decimals), 0.0, 0)
+
+    def marks(self, market: SimMarket) -> Bars:
+        """Candles of the mark price; before the world began, they are those of trades."""
+        return self._marks[market.listing.market_id]
 
     def listed(self, now_ms: int) -> list[SimMarket]:
         """The markets that the venue lists now, in order of their ids."""
@@ -39,3 +58,7 @@ class View:
 
     def _vanished(self, market: SimMarket, now_ms: int) -> bool:
         return self.faults.active(LIGHTER, "vanish", now_ms, market.symbol) is not None
+
+
+def _past_marks(market: SimMarket, now_ms: int) -> Bars:
+    return Bars(replace(bar) for bar in market.bars.between(HOUR_MS, 0, now_ms))

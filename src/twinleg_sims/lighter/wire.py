@@ -251,6 +251,11 @@ def candle(bar: Bar, listing: Listing) -> Row:
     }
 
 
+def mark_price_candle(bar: Bar) -> Row:
+    """One candle of the mark price; sc is the number of samples."""
+    return {"t": bar.at_ms, "o": bar.open, "h": bar.high, "l": bar.low, "c": bar.close, "sc": bar.trades}
+
+
 def asset(asset_id: int, symbol: str, decimals: int, index_price: float, margin: bool) -> Row:
     """A row of GET assetDetails."""
     return {

@@ -27,6 +27,7 @@ ENDPOINTS = [
     ("/api/v1/orderBookOrders", {"market_id": 0, "limit": 5}, lighter.OrderBookOrders),
     ("/api/v1/recentTrades", {"market_id": 0, "limit": 5}, lighter.Trades),
     ("/api/v1/candles", {"market_id": 0, "resolution": "1h", **SPAN}, lighter.Candles),
+    ("/api/v1/markPriceCandles", {"market_id": 0, "resolution": "1h", **SPAN}, lighter.MarkPriceCandles),
     ("/api/v1/fundings", {"market_id": 0, "resolution": "1h", **SPAN}, lighter.Fundings),
     ("/api/v1/funding-rates", {}, lighter.FundingRates),
     ("/api/v1/exchangeStats", {}, lighter.ExchangeStats),
@@ -137,6 +138,9 @@ def test_candles_end_where_the_last_trade_was() -> None:
     assert [bar["t"] for bar in minutes["c"]] == sorted({bar["t"] for bar in minutes["c"]})
     assert all(bar["l"] <= min(bar["o"], bar["c"]) <= max(bar["o"], bar["c"]) <= bar["h"] for bar in minutes["c"])
     assert len(bench.body("/api/v1/candles", market_id=0, resolution="4h", **SPAN)["c"]) == 10
+    marks = bench.body("/api/v1/markPriceCandles", market_id=0, resolution="1m", **SPAN)["c"]
+    assert marks[-1]["c"] == round(market.mark_price, 2)
+    assert marks[-2]["sc"] == 60
 
 
 @pytest.mark.parametrize(
@@ -146,7 +150,7 @@ def test_candles_end_where_the_last_trade_was() -> None:
         ("/api/v1/orderBookOrders", {"market_id": 77, "limit": 5}),
         ("/api/v1/recentTrades", {"market_id": "x", "limit": 5}),
         ("/api/v1/candles", {"market_id": 0, "resolution": "7m", **SPAN}),
-        ("/api/v1/fundings", {"market_id": 0, "resolution": "1h", "start_timestamp": 5, "end_timestamp": 1}),
+            ("/api/v1/fundings", {"market_id": 0, "resolution": "1h", "start_timestamp": 5, "end_timestamp": 1}),
         ("/api/v1/orderBooks", {"filter": "swaps"}),
     ],
 )
