@@ -59,7 +59,7 @@ def funding_now(keys: Mapping[str, str], body: bytes, now_ms: int) -> list[Marke
                 continue
             rate = wire.rate_per_hour(row.market_stats.funding_rate, facts.RATE_PER_HOUR_MAX)
         except (*wire.UNREADABLE, WireError):
-            continue
+            continue  # no reading of this market: the others are unharmed, and an old one grows stale by itself
         told_ms, full_ms = row.market_stats.next_funding_rate or 0, next_hour_ms(now_ms)
         settles_at_ms = told_ms if abs(told_ms - full_ms) <= facts.HOUR_MS else full_ms
         events.append(FundingPredicted(keys[row.name], rate, settles_at_ms, FundingSource.REST, now_ms))

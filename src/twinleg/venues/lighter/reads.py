@@ -63,7 +63,7 @@ def funding_rates(keys: Mapping[int, str], body: bytes, now_ms: int) -> list[Mar
                 continue
             rate = wire.rate_per_hour(row.rate / 8, facts.RATE_PER_HOUR_MAX)
         except (*wire.UNREADABLE, WireError):
-            continue
+            continue  # no reading of this market: the others are unharmed, and an old one grows stale by itself
         key = keys[row.market_id]
         events.append(FundingPredicted(key, rate, next_hour_ms(now_ms), FundingSource.REST, now_ms))
     return events
