@@ -3,7 +3,8 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 
-VENV ?= .venv
+# A Python that is asked for by name gets an environment of its own: make test PYTHON=python3.12
+VENV ?= .venv$(if $(PYTHON),-$(notdir $(PYTHON)))
 BIN := $(VENV)/bin
 export PYTHONPATH := src
 # Set-up asks for hashes; what an index or a proxy needs comes from the user's own pip configuration.
@@ -45,7 +46,7 @@ docs: $(VENV)/runtime.stamp ## write .env.example and docs/SETTINGS.md from the 
 	@$(BIN)/python -m twinleg.runtime.settings_docs page > docs/SETTINGS.md
 
 clean: ## remove the virtual environment and all caches
-	@rm -rf $(VENV) .pytest_cache .hypothesis .mypy_cache .ruff_cache .import_linter_cache build dist
+	@rm -rf .venv .venv-* .pytest_cache .hypothesis .mypy_cache .ruff_cache .import_linter_cache build dist
 
 $(VENV)/python.stamp: .ci/venv
 	@.ci/venv "$(VENV)" "$(or $(PYTHON),)"

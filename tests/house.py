@@ -38,7 +38,7 @@ DOORS: dict[str, tuple[str, ...]] = {
     "input": (),
     "eval": (),
     "exec": (),
-    "asyncio.sleep": ("twinleg/runtime/clock.py", "twinleg_sims/*"),
+    "asyncio.sleep": ("twinleg/runtime/clock.py", "twinleg/cli/*", "twinleg_sims/*"),
     "asyncio.run": ("twinleg/cli/*", "twinleg_sims/__main__.py"),
 }
 """The ways to the world, and the only files that may use each. "random.Random" with a seed is no dice of its own."""
