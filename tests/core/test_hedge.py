@@ -252,13 +252,13 @@ def test_a_second_end_of_an_order_that_was_over_changes_nothing() -> None:
     assert story.trade.state is State.CLOSED
     story.ends("t1-short-0", 0)
     assert (story.trade.state, len(story.placed)) == (State.CLOSED, 2)
-    story = Story().start().takes("t1-long-0", 12).ends("t1-short-0", 0)
-    story.tell(OrderRejected("t1-long-1", "busy", 5))
+    story = Story().start().takes("t1-long-0", 9).takes("t1-short-0", 8)
+    story.tell(OrderRejected("t1-short-1", "busy", 5))
     story.later(1_000).tell(DeadlinePassed("t1", 1_000))
-    story.takes("t1-long-2", 8)
-    story.later(1_000).tell(DeadlinePassed("t1", 2_000))
-    story.takes("t1-long-3", 4).ends("t1-long-1", 0)
-    assert story.trade.state is State.CLOSED
+    story.takes("t1-short-2", 2)
+    assert story.trade.state is State.HEDGED
+    story.ends("t1-short-1", 0)
+    assert (story.trade.state, len(story.placed)) == (State.HEDGED, 4)
 
 
 def test_a_larger_truth_about_an_order_that_was_over_is_waited_for() -> None:

@@ -184,11 +184,11 @@ class Ledger:
             oldest = next(iter(self._closed))
             del self._closed[oldest]
             retired = self.trades.pop(oldest)
-            self.retired += retired.pnl({})
             for leg in Leg:
-                venue = retired.trade.plan.leg(leg).venue
-                made = retired.leg_pnl(leg, {}).equity_change_micro_usd
-                self.retired_micro_usd[venue] = self.retired_micro_usd.get(venue, 0) + (made or 0)
+                venue, made = retired.trade.plan.leg(leg).venue, retired.leg_pnl(leg, {})
+                assert made.equity_change_micro_usd is not None, "a closed trade holds nothing"
+                self.retired += made
+                self.retired_micro_usd[venue] = self.retired_micro_usd.get(venue, 0) + made.equity_change_micro_usd
 
     def open_trades(self) -> list[TradeAccount]:
         """Every trade that is not CLOSED, HALTED ones included."""
