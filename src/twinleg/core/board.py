@@ -88,6 +88,7 @@ class Board:
                 state = self.markets.get(event.market)
                 if state is not None:
                     state.book.lose(event.reason)
+                    state.touch()
                 return self.pairs_of.get(event.market, ())
             case Stats():
                 self._stats(event)
@@ -107,11 +108,12 @@ class Board:
         return ()
 
     def _book(self, event: BookDelta | BookSnapshot) -> tuple[Pair, ...]:
-        book = self.books.get(event.market)
-        if book is None:
+        state = self.markets.get(event.market)
+        if state is None:
             return ()
-        change = book.delta if type(event) is BookDelta else book.snapshot
+        change = state.book.delta if type(event) is BookDelta else state.book.snapshot
         change(event.bids, event.asks, event.venue_ms, event.received_ns)
+        state.touch()
         return self.pairs_of.get(event.market, ())
 
     def _stats(self, event: Stats) -> None:
@@ -153,6 +155,7 @@ class Board:
                 state.market = msgspec.structs.replace(state.market, status=MarketStatus.CLOSED)
                 self.facts[key] = state.market
                 state.book.lose(VANISHED)
+                state.touch()
         self._pair_up()
 
     def _pair_up(self) -> None:

@@ -71,7 +71,9 @@ class MarketState:
     """One market as we see it now: facts, book, funding, reference prices. Changed only by the engine's events."""
 
     __slots__ = (
+        "ask",
         "asset",
+        "bid",
         "book",
         "funding",
         "index_price",
@@ -87,6 +89,9 @@ class MarketState:
         self.asset = asset_of(market.base)
         self.book = Book(market.key)
         self.funding = FundingView(market.funding_interval_ms)
+        self.bid: float | None = None
+        self.ask: float | None = None
+        """Best prices per single unit of the asset in quote currency (estimates), None while the book is unusable."""
         self.mark_price: float | None = None
         self.index_price: float | None = None
         self.stats_ns: int | None = None
@@ -95,6 +100,14 @@ class MarketState:
         self.size_unit = market.size_grid.unit * self.asset.multiplier
         """Single units of the asset per lot, exact."""
 
+    def touch(self) -> None:
+        """Take over the best prices: to be called after every change of the book."""
+        book = self.book
+        if book.ready and book.bid_prices and book.ask_prices:
+            self.bid, self.ask = book.bid_prices[-1] * self.price_unit, book.ask_prices[0] * self.price_unit
+        else:
+            self.bid = self.ask = None
+
     def refresh(self, market: Market) -> None:
         """New facts of the same market. A changed grid makes its book unreadable until the next snapshot, a changed
         settlement interval makes its funding unknown until it is read again."""
@@ -102,6 +115,7 @@ class MarketState:
             self.book.lose("the venue changed the market's tick or lot")
             self.price_unit = float(market.price_grid.unit / self.asset.multiplier)
             self.size_unit = market.size_grid.unit * self.asset.multiplier
+            self.touch()
         if market.funding_interval_ms != self.market.funding_interval_ms:
             self.funding = FundingView(market.funding_interval_ms)
         self.market = market
@@ -126,6 +140,7 @@ class Pair:
         "short_lots",
         "sigma_bps",
         "sizes",
+        "steady_bps",
     )  # fmt: skip
 
     def __init__(self, long: MarketState, short: MarketState, limits: Limits) -> None:
@@ -140,6 +155,8 @@ class Pair:
         self.half_life: float | None = None
         self.prepared: Prepared | None = None
         """The terms of the edge that the books do not change, set by edge.prepare; None = cannot be known now."""
+        self.steady_bps: float | None = None
+        """Their sum, for edge.screen."""
         self.sizes: tuple[int, ...] = ()
         self.alive_since_ms: int | None = None
         self.align()
