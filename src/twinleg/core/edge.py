@@ -60,6 +60,8 @@ class Opportunity(msgspec.Struct, frozen=True):
     long_market: str
     short_market: str
     common_lots: int
+    least_common_lots: int
+    """The smallest size that both venues take and the operator wants: less is not sent."""
     long_lots: int
     short_lots: int
     notional_usd: float
@@ -92,9 +94,11 @@ def prepare(pair: Pair, now_ms: int) -> Prepared | tuple[Refusal, ...]:
 
     Call once per pass, and after the pair's funding, fees or facts changed; `screen` then needs only the books.
     """
+    pair.long.touch()
+    pair.short.touch()
     missing = _missing(pair)
     if missing:
-        pair.prepared = None
+        pair.prepared = pair.steady_bps = None
         return missing
     long_fee, short_fee = pair.long.market.taker_fee_bps, pair.short.market.taker_fee_bps
     assert long_fee is not None, "refused as missing above"
@@ -112,6 +116,7 @@ def prepare(pair: Pair, now_ms: int) -> Prepared | tuple[Refusal, ...]:
         latency_haircut_bps=_latency_haircut_bps(pair),
         assumed=tuple(assumed),
     )
+    pair.steady_bps = pair.prepared.fixed_bps - CONVERGENCE_SHARE * (pair.basis_target_bps or 0.0)
     pair.sizes = _sizes(pair)
     return pair.prepared
 
@@ -119,23 +124,19 @@ def prepare(pair: Pair, now_ms: int) -> Prepared | tuple[Refusal, ...]:
 def screen(pair: Pair) -> float | None:
     """Upper bound of the pair's net edge in bps, from the best prices alone; None when it cannot be known.
 
-    Runs on every change of either book, so it touches nothing but four prices and the prepared terms.
+    Runs on every change of either book, so it touches nothing but four prices and the steady terms: what stays of the
+    edge after the spreads of both books and the share of the way from the mid basis to its target.
     """
-    long, short, prepared = pair.long.book, pair.short.book, pair.prepared
-    if prepared is None or not (long.ready and short.ready):
+    long, short, steady_bps = pair.long, pair.short, pair.steady_bps
+    long_bid, long_ask, short_bid, short_ask = long.bid, long.ask, short.bid, short.ask
+    if steady_bps is None or long_bid is None or long_ask is None or short_bid is None or short_ask is None:
         return None
-    if not (long.bid_prices and long.ask_prices and short.bid_prices and short.ask_prices):
-        return None
-    long_unit, short_unit = pair.long.price_unit, pair.short.price_unit
-    long_bid, long_ask = long.bid_prices[-1] * long_unit, long.ask_prices[0] * long_unit
-    short_bid, short_ask = short.bid_prices[-1] * short_unit, short.ask_prices[0] * short_unit
-    mid = (long_bid + long_ask + short_bid + short_ask) / 4
-    spreads_bps = (long_ask - long_bid + short_ask - short_bid) / mid * BPS
-    target = pair.basis_target_bps
-    if target is None:
-        return prepared.fixed_bps - spreads_bps
-    basis_bps = (short_bid + short_ask - long_bid - long_ask) / 2 / mid * BPS
-    return prepared.fixed_bps - spreads_bps + CONVERGENCE_SHARE * (basis_bps - target)
+    bps = (long_bid + long_ask + short_bid + short_ask) / (4 * BPS)
+    spreads = long_ask - long_bid + short_ask - short_bid
+    if pair.basis_target_bps is None:
+        return steady_bps - spreads / bps
+    basis = (short_bid + short_ask - long_bid - long_ask) / 2
+    return steady_bps + (CONVERGENCE_SHARE * basis - spreads) / bps
 
 
 def evaluate(pair: Pair, now_ms: int, gated: list[Refusal]) -> Opportunity | None:
@@ -206,11 +207,16 @@ def _spread_bps(bid: int, ask: int) -> float:
 
 
 def _sizes(pair: Pair) -> tuple[int, ...]:
-    """Ascending sizes in common lots: the grid, the operator's cap, and the smallest size both venues accept."""
+    """Ascending sizes in common lots: the grid, the operator's cap, and the smallest size both venues accept.
+
+    Venues count an order's notional at its limit, which lies at most max_slippage from the touch; as much again is left
+    for what the mids move until it is sent.
+    """
     limits = pair.limits
+    room = 1 + 2 * limits.max_slippage_bps / BPS
     unit_usd = float(pair.common_lot) * pair.mid_price
     legs = ((pair.long, pair.long_lots), (pair.short, pair.short_lots))
-    floor_usd = max(limits.min_order_size_usd, *(leg.market.min_notional_usd for leg, _ in legs))
+    floor_usd = max(limits.min_order_size_usd, *(leg.market.min_notional_usd * room for leg, _ in legs))
     smallest = max(math.ceil(floor_usd / unit_usd), *(-(-leg.market.min_size_lots // lots) for leg, lots in legs), 1)
     cap_usd = min(limits.max_order_size_usd, limits.max_position_size_usd)
     chosen = {smallest, int(cap_usd / unit_usd), *(int(usd / unit_usd) for usd in SIZE_GRID_USD)}
@@ -294,6 +300,7 @@ def _report(pair: Pair, now_ms: int, found: _Shown) -> Opportunity:
         long_market=pair.long.market.key,
         short_market=pair.short.market.key,
         common_lots=common_lots,
+        least_common_lots=pair.sizes[0],
         long_lots=common_lots * pair.long_lots,
         short_lots=common_lots * pair.short_lots,
         notional_usd=notional_usd,

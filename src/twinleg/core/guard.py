@@ -63,9 +63,10 @@ def approve(
     unit_usd = opportunity.notional_usd / opportunity.common_lots
     common_lots = min(opportunity.common_lots, int(size_usd / unit_usd))
     notional_usd = common_lots * unit_usd
-    if notional_usd < limits.min_order_size_usd:
+    least_usd = max(limits.min_order_size_usd, opportunity.least_common_lots * unit_usd)
+    if notional_usd < least_usd:
         detail = "what balances and liquidity allow is below the smallest order"
-        refusals.append(Refusal("size", detail, size_usd, limits.min_order_size_usd))
+        refusals.append(Refusal("size", detail, size_usd, least_usd))
     refusals += _standing(opportunity, exposure, limits)
     refusals += _concentration(opportunity, exposure, limits, notional_usd)
     if refusals:
