@@ -96,17 +96,21 @@ class BookFeed:
         self._since_cached = []
 
     def _phantom_changes(self, crossed: bool) -> list[LevelChange]:
-        if self._phantom is None:
-            if not (crossed and self._shown["ask"]):
+        """Put a bid above the best ask, follow that ask upwards, take the bid away again."""
+        asks = self._shown["ask"]
+        placed: tuple[int, int] | None = None
+        if crossed and asks:
+            best_ask, lots = min(asks.items())
+            if self._phantom and self._phantom[0] > best_ask:
                 return []
-            best_ask, lots = min(self._shown["ask"].items())
-            self._phantom = (best_ask + PHANTOM_TICKS, lots)
-            return [LevelChange("bid", best_ask + PHANTOM_TICKS, lots, lots)]
-        if crossed:
-            return []
-        ticks, lots = self._phantom
-        self._phantom = None
-        return [LevelChange("bid", ticks, 0, -lots)]
+            placed = (best_ask + PHANTOM_TICKS, lots)
+        changes: list[LevelChange] = []
+        if self._phantom:
+            changes.append(LevelChange("bid", self._phantom[0], 0, -self._phantom[1]))
+        if placed:
+            changes.append(LevelChange("bid", placed[0], placed[1], placed[1]))
+        self._phantom = placed
+        return changes
 
     def _apply(self, changes: list[LevelChange]) -> list[LevelChange]:
         """Move the shown book on; the changes one per level, with the sizes that are now shown."""
@@ -153,8 +157,8 @@ class MarketFeed:
         yield from self._new_prices(now_ms)
         if now_ms // facts.FUNDING_ESTIMATE_INTERVAL_MS != self._minute:
             self._minute = now_ms // facts.FUNDING_ESTIMATE_INTERVAL_MS
-            rate = self.market.funding.predicted_rate_per_hour()
-            yield self._publish("funding-rates", "", "FUNDING_RATES", wire.funding_row(self.market, rate, now_ms))
+            row = wire.funding_row(self.market, self.market.funding.predicted_rate_per_hour(), self._venue_ms(now_ms))
+            yield self._publish("funding-rates", "", "FUNDING_RATES", row)
 
     def hides_book(self, now_ms: int) -> bool:
         """Whether the book has stopped while everything else goes on."""
@@ -199,8 +203,11 @@ class MarketFeed:
             yield self._publish("prices", "mark", "PRICES.MP", wire.price_data(self.market, self._mark, 0))
         if self.market.index_price != self._index:
             self._index = self.market.index_price
-            at_ms = now_ms // 1_000 * 1_000
+            at_ms = self._venue_ms(now_ms) // 1_000 * 1_000
             yield self._publish("prices", "index", "PRICES.IP", wire.price_data(self.market, self._index, at_ms))
+
+    def _venue_ms(self, now_ms: int) -> int:
+        return now_ms + self._faults.clock_offset_ms(VENUE, now_ms)
 
     def _best_levels(self) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
         return self.market.book.levels("bid", 1), self.market.book.levels("ask", 1)

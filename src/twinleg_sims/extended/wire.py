@@ -39,7 +39,7 @@ def reference_text(price: float) -> str:
 
 def rate_text(rate_per_hour: float) -> str:
     """Hourly funding rates carry six decimals; zero has no sign."""
-    return f"{rate_per_hour + 0.0:.6f}"
+    return f"{rate_per_hour:z.6f}"
 
 
 def trimmed(text: str) -> str:
@@ -87,8 +87,8 @@ def stats_body(market: SimMarket, now_ms: int) -> Body:
     change = day.close - day.open
     listing = market.listing
 
-    def price(value: float | None) -> str:
-        return trimmed(f"{value or 0:.{listing.price_decimals}f}")
+    def price(value: float) -> str:
+        return trimmed(f"{value:z.{listing.price_decimals}f}")
 
     bid, ask = market.book.best("bid"), market.book.best("ask")
     return {

@@ -23,7 +23,7 @@ SIDES: tuple[tuple[str, Side], ...] = (("b", "bid"), ("a", "ask"))
 class Client:
     """One core over one small world. Pings are answered unless `answers_pings` is off."""
 
-    def __init__(self, seed: int = 7, assets: int = 4, start_ms: int = START_MS) -> None:
+    def __init__(self, seed: int = 7, assets: int = 2, start_ms: int = START_MS) -> None:
         self.world = World(seed, assets, start_ms)
         self.faults = Faults()
         self.core = ExtendedCore(self.world, self.faults)

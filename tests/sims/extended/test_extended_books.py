@@ -42,7 +42,7 @@ def test_over_a_long_run_every_change_agrees_and_the_books_are_the_engines() -> 
             books.setdefault(frame["data"]["m"], ClientBook()).apply(frame["data"])
         taken = len(client.frames[1])
 
-    for _ in range(30):
+    for _ in range(15):
         client.run(10_000, each=take)
         for market, book in books.items():
             assert book.sizes == world_sizes(client, market)
@@ -161,7 +161,7 @@ def test_a_core_that_was_not_asked_for_long_starts_from_a_snapshot() -> None:
 def test_a_crossed_book_uncrosses_and_adds_up_all_along(client: Client) -> None:
     client.subscribe("orderbooks", market="BTC-USD", depth="full")
     client.run(1_000)
-    client.fault("crossed", "BTC-USD", for_s=4)
+    client.fault("crossed", "BTC-USD", for_s=30)
     book, states = rebuilt(client.of(BTC)), []
     taken = len(client.of(BTC))
 
@@ -172,8 +172,9 @@ def test_a_crossed_book_uncrosses_and_adds_up_all_along(client: Client) -> None:
         taken = len(client.of(BTC))
         states.append(book.crossed)
 
-    client.run(6_000, each=take)
-    assert states[:5] == [True] * 5
+    client.run(29_900, each=take)
+    assert sum(states) > 0.95 * len(states), "it follows the ask, one change behind"
+    client.run(2_000, each=take)
     assert not states[-1]
     assert book.sizes == world_sizes(client, "BTC-USD")
 

@@ -29,26 +29,36 @@ def example(number: int) -> Any:
     return shape(EXAMPLES["v1_market_frames"][number])
 
 
-@pytest.mark.parametrize(
-    ("path", "number"),
-    [
-        ("/publicTrades/BTC-USD", 2),
-        ("/funding/BTC-USD", 3),
-        ("/candles/BTC-USD/trades?interval=PT1M", 4),
-        ("/prices/mark/BTC-USD", 5),
-        ("/prices/index/BTC-USD", 6),
-        ("/publicTrades", 2),
-        ("/funding", 3),
-        ("/prices/mark", 5),
-        ("/prices/index", 6),
-    ],
-)
-def test_every_topic_has_the_known_shape_and_counts_from_one(path: str, number: int) -> None:
+TOPICS = {
+    "/publicTrades/BTC-USD": 2,
+    "/funding/BTC-USD": 3,
+    "/candles/BTC-USD/trades?interval=PT1M": 4,
+    "/prices/mark/BTC-USD": 5,
+    "/prices/index/BTC-USD": 6,
+    "/publicTrades": 2,
+    "/funding": 3,
+    "/prices/mark": 5,
+    "/prices/index": 6,
+}
+"""Path -> which of the examples its frames look like."""
+
+
+@pytest.fixture(scope="module")
+def minute() -> dict[str, list[dict[str, Any]]]:
+    """The frames of a minute of every topic, each on its own connection; nothing is replayed at the start."""
     client = Client()
-    assert client.open(path) is None
-    assert client.frames[1] == [], "nothing is replayed"
-    client.run(MINUTE_MS, step_ms=500)
-    frames = client.frames[1]
+    for path in TOPICS:
+        assert client.open(path) is None
+    assert client.payloads == []
+    client.run(MINUTE_MS)
+    return dict(zip(TOPICS, client.frames.values(), strict=True))
+
+
+@pytest.mark.parametrize(("path", "number"), TOPICS.items(), ids=list(TOPICS))
+def test_every_topic_has_the_known_shape_and_counts_from_one(
+    minute: dict[str, list[dict[str, Any]]], path: str, number: int
+) -> None:
+    frames = minute[path]
     assert frames
     assert all(shape(frame) == example(number) for frame in frames)
     assert [frame["seq"] for frame in frames] == list(range(1, len(frames) + 1))
