@@ -27,6 +27,6 @@ async def leaves_nothing() -> AsyncIterator[None]:
         if asyncio.all_tasks() == mine and open_sockets() <= sockets:
             break
         await asyncio.sleep(0.01)
-    gc.collect()  # unfetched exceptions and unclosed sockets complain now, and warnings are errors
+    gc.collect(1)  # unfetched exceptions and unclosed sockets complain now, and warnings are errors
     assert asyncio.all_tasks() == mine
     assert open_sockets() <= sockets

@@ -7,8 +7,11 @@ import base64
 import contextlib
 import hashlib
 import socket
+import ssl
 import struct
+import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
 
 Script = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
@@ -17,7 +20,7 @@ HEAD = 0x80
 
 
 @contextlib.asynccontextmanager
-async def serving(*scripts: Script) -> AsyncIterator[int]:
+async def serving(*scripts: Script, tls: ssl.SSLContext | None = None) -> AsyncIterator[int]:
     """A server whose n-th connection runs the n-th script, later ones the last. Gives its port."""
     connections: set[asyncio.Task[None]] = set()
     count = 0
@@ -38,7 +41,7 @@ async def serving(*scripts: Script) -> AsyncIterator[int]:
             with contextlib.suppress(OSError):
                 await writer.wait_closed()
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=tls)
     try:
         yield server.sockets[0].getsockname()[1]
     finally:
@@ -47,6 +50,17 @@ async def serving(*scripts: Script) -> AsyncIterator[int]:
             task.cancel()
         await asyncio.gather(*connections, return_exceptions=True)
         await server.wait_closed()
+
+
+def tls_contexts(folder: Path) -> tuple[ssl.SSLContext, ssl.SSLContext]:
+    """(server, client) for 127.0.0.1, with a fresh certificate that only this client trusts. Needs openssl."""
+    key, certificate = folder / "key", folder / "certificate"
+    made = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -batch -subj /CN=loopback"
+    asked = [*made.split(), "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", key, "-out", certificate]
+    subprocess.run(asked, check=True, capture_output=True)
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    server.load_cert_chain(certificate, key)
+    return server, ssl.create_default_context(cafile=certificate)
 
 
 def free_port() -> int:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import shutil
 import struct
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import hostile
 import msgspec
@@ -133,10 +135,36 @@ async def test_unknown_host_and_bad_url(net: PicowsNet) -> None:
 
 
 async def test_plain_text_where_tls_is_spoken(net: PicowsNet) -> None:
-    async with serving(hostile.raw(b"not TLS")) as port:
-        answer = await net.open_stream(f"wss://127.0.0.1:{port}/", {}, Ear(), message_bytes_max=MAX, timeout_ms=2_000)
+    async def plain(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"not TLS")
+
+    async with serving(plain) as port:
+        answer = await net.open_stream(f"wss://127.0.0.1:{port}/", {}, Ear(), message_bytes_max=MAX, timeout_ms=20_000)
     assert isinstance(answer, str)
     assert "upgrade" in answer
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="the openssl command makes the certificate")
+async def test_tls_is_checked_and_works(tmp_path: Path) -> None:
+    """Also with messages in the very record that accepts the upgrade, and with the connection ended at once."""
+    flood = b"".join(frame(TEXT, str(i).encode()) for i in range(5000))
+    script = frames(flood, frame(CLOSE, struct.pack(">H", 1001)), together=True)
+    server, client = hostile.tls_contexts(tmp_path)
+    async with serving(script, tls=server) as port, asyncio.timeout(20):
+        for trust, trusted in [(client, True), (None, False)]:
+            async with PicowsNet(SystemClock(), trust) as net:
+                ear = Ear()
+                stream = await net.open_stream(
+                    f"wss://127.0.0.1:{port}/", {}, ear, message_bytes_max=MAX, timeout_ms=20_000
+                )
+                if trusted:
+                    assert not isinstance(stream, str)
+                    await ear.over.wait()
+                    assert len(ear.messages) == 5000
+                    assert ear.ends == ["peer closed: 1001"]
+                else:
+                    assert isinstance(stream, str)
+                    assert "CERTIFICATE_VERIFY_FAILED" in stream
 
 
 @pytest.mark.parametrize("script", [hostile.raw(b"", then="hang"), frames()])

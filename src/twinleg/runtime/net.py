@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 import aiohttp
 from picows import WSError, WSHandshakeError, WSTransport, ws_connect
 from picows.url import WSInvalidURL, WSParsedURL
+from yarl import URL
 
 from twinleg.core.venue import Request
 from twinleg.runtime.ports import Clock, Reply, Stream, StreamListener
@@ -28,6 +29,8 @@ LOG = logging.getLogger("twinleg.net")
 
 BODY_BYTES_MAX = 16 * 1024 * 1024
 CONNECT_TIMEOUT_S = 5.0
+"""At most this, and half of a request's time, may go into getting a connection: then we know that nothing was sent."""
+USER_AGENT = "twinleg"
 KEEP_ALIVE_S = 55.0
 """Idle connections are kept just below the 60 s after which common load balancers cut them (AWS ALB's default)."""
 CONNECTIONS_PER_HOST_MAX = 16
@@ -58,7 +61,10 @@ class PicowsNet:
             resolver=aiohttp.ThreadedResolver(),
         )
         self._session = aiohttp.ClientSession(
-            connector=connector, trust_env=False, cookie_jar=aiohttp.DummyCookieJar(), raise_for_status=False
+            connector=connector,
+            trust_env=False,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            headers={"User-Agent": USER_AGENT},
         )
         return self
 
@@ -80,11 +86,13 @@ class PicowsNet:
         """Send once, follow no redirect, read at most BODY_BYTES_MAX; `timeout_ms` covers all of it."""
         assert self._session is not None, "PicowsNet is not open"
         total_s = timeout_ms / 1000
-        timeout = aiohttp.ClientTimeout(total=total_s, connect=min(total_s, CONNECT_TIMEOUT_S), ceil_threshold=math.inf)
+        timeout = aiohttp.ClientTimeout(
+            total=total_s, connect=min(total_s / 2, CONNECT_TIMEOUT_S), ceil_threshold=math.inf
+        )
         try:
             async with self._session.request(
                 request.method,
-                request.url,
+                URL(request.url, encoded=True),  # as given: a venue may have signed it
                 headers=request.headers,
                 data=request.body,
                 timeout=timeout,
@@ -107,6 +115,8 @@ class PicowsNet:
         self, url: str, headers: dict[str, str], listener: StreamListener, *, message_bytes_max: int, timeout_ms: int
     ) -> Stream | str:
         """An open stream, or the reason why there is none. Redirects are not followed, compression is not offered."""
+        if not any(name.lower() == "user-agent" for name in headers):
+            headers = {"User-Agent": USER_AGENT, **headers}
         web_socket = WebSocket(listener, self._clock.mono_ns, message_bytes_max)
         attempt = _Attempt()
         timeout_s = timeout_ms / 1000

@@ -7,7 +7,9 @@ When the disk is full, read-only or too slow, recording stops and `stopped` says
 
 from __future__ import annotations
 
+import errno
 import logging
+import os
 import queue
 import struct
 import threading
@@ -102,8 +104,8 @@ class Recorder:
         """Write what is left and end the writer, waiting at most CLOSE_TIMEOUT_S for the disk."""
         if self.stopped is None and self._block:
             self._hand_over()
-        self._stop("closed")
         self._writer.finish()
+        self._stop("closed")
 
     def _hand_over(self) -> None:
         block, self._block, self._block_bytes = self._block, [], 0
@@ -165,12 +167,13 @@ class _Writer:
         self._thread.start()
 
     def finish(self) -> None:
-        try:
-            self.blocks.put(None, timeout=CLOSE_TIMEOUT_S)
-        except queue.Full:
-            LOG.error("the recorder's disk does not answer: its last blocks are lost")
-            return
+        """Let the thread write what waits and end; a disk that hangs for CLOSE_TIMEOUT_S loses the rest."""
+        if self.blocks.full():
+            self.blocks.get_nowait()  # only possible once recording stopped for it: the end must fit in
+        self.blocks.put_nowait(None)
         self._thread.join(CLOSE_TIMEOUT_S)
+        if self._thread.is_alive():
+            LOG.error("the disk does not answer: the recording's last blocks may be lost")
 
     def _run(self) -> None:
         """Until told to end; after a failure blocks are only taken away, so that nobody waits for a full queue."""
@@ -184,7 +187,7 @@ class _Writer:
                 if file is None or file.tell() >= self._file_bytes_max:
                     file = self._next_file(file, block[0].wall_ms)
                 packed = zlib.compress(encoder.encode(block), level=1)
-                file.write(BLOCK_HEAD.pack(len(packed), zlib.crc32(packed)) + packed)
+                _write_all(file, BLOCK_HEAD.pack(len(packed), zlib.crc32(packed)) + packed)
             except OSError as error:
                 failed = True
                 self._stop(f"cannot write to {self._directory}: {error.strerror or error}")
@@ -200,10 +203,16 @@ class _Writer:
         while (path := self._directory / f"frames-{wall_ms:013d}-{number:03d}.rec").exists():
             number += 1
         file = path.open("xb", buffering=0)
-        file.write(MAGIC)
+        _write_all(file, MAGIC)
         for old in recordings(self._directory)[: -self._files_max]:
             old.unlink()
         return file
+
+
+def _write_all(file: BinaryIO, data: bytes) -> None:
+    """An unbuffered file writes what fits and returns how much; only the next write would raise."""
+    if file.write(data) != len(data):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def recordings(directory: Path) -> list[Path]:
