@@ -37,8 +37,9 @@ from twinleg.core.pairs import gates as pair_gates
 
 SHOWN_PAIRS = 20
 """Pairs walked in full on each review, best bound first: the rest are judged by their bound alone."""
-ESTIMATES_EVERY_MS = 10_000
-VANISHED = "the venue no longer lists this market"
+ESTIMATES_EVERY_NS = 10_000_000_000
+ROUND_NS = 1_000_000_000
+VANISHED = "the venue no longer lists this market for trading as usual"
 
 
 class Standing(msgspec.Struct, frozen=True):
@@ -70,9 +71,10 @@ class Board:
         self.trades_seen = 0
         self._listings: dict[str, tuple[Market, ...]] = {}
         self._clock_told: set[str] = set()
-        self._estimated_ms = 0
+        self._estimated_ns = -ESTIMATES_EVERY_NS
         self._refit = True
         self._round: list[Pair] = []
+        self._round_due_ns = 0
         self._bounds: dict[str, float] = {}
         self._shown_bps = -math.inf
 
@@ -141,6 +143,8 @@ class Board:
     def _listed(self, event: MarketsListed) -> None:
         self._listings[event.venue] = event.markets
         for market in event.markets:
+            self.facts[market.key] = market
+            self.excluded.pop(market.key, None)
             if market.excluded is not None:
                 self.excluded[market.key] = market.excluded
             elif market.key in self.markets:
@@ -148,8 +152,7 @@ class Board:
             else:
                 self.markets[market.key] = MarketState(market)
                 self.books[market.key] = self.markets[market.key].book
-            self.facts[market.key] = market
-        listed = {market.key for market in event.markets}
+        listed = {market.key for market in event.markets if market.excluded is None}
         for key, state in self.markets.items():
             if state.market.venue == event.venue and key not in listed:
                 state.market = msgspec.structs.replace(state.market, status=MarketStatus.CLOSED)
@@ -182,16 +185,14 @@ class Board:
         bound_bps = screen(pair)
         if bound_bps is None or bound_bps < pair.limits.min_viable_spread_bps:
             if pair.alive_since_ms is not None:
-                pair.alive_since_ms = None
-                self.found.pop(pair.key, None)
+                self._forget(pair)
             return None
         return self._walk(pair, now_ms, now_ns)
 
     def _walk(self, pair: Pair, now_ms: int, now_ns: int) -> Opportunity | None:
         opportunity = evaluate(pair, now_ms, self.gates(pair, now_ns))
         if opportunity is None:
-            pair.alive_since_ms = None
-            self.found.pop(pair.key, None)
+            self._forget(pair)
             return None
         viable = opportunity.net_bps >= pair.limits.min_viable_spread_bps
         if not viable:
@@ -200,6 +201,10 @@ class Board:
             pair.alive_since_ms = now_ms
         self.found[pair.key] = opportunity
         return opportunity
+
+    def _forget(self, pair: Pair) -> None:
+        pair.alive_since_ms = None
+        self.found.pop(pair.key, None)
 
     def _watch_clocks(self, now_ms: int, now_ns: int) -> None:
         """A venue that tells no time: its youngest book message was sent at the earliest at its own stamp.
@@ -219,22 +224,24 @@ class Board:
     def review(self, now_ms: int, now_ns: int, part: int = 1) -> None:
         """Go over 1/`part` of the pairs, the next ones in turn: refit, prepare, judge by bound, walk the best.
 
-        A full round is due once a second. Parts keep one round from holding up the books.
+        A full round is due once a second, and no sooner: the basis is sampled by it. Parts keep one round from holding
+        up the books.
         """
-        if not self._round:
-            self._close_round(now_ms)
+        if self.pairs and not self._round and now_ns >= self._round_due_ns:
+            self._round_due_ns = now_ns + ROUND_NS
+            self._close_round(now_ns)
             self._watch_clocks(now_ms, now_ns)
         for _ in range(-(-len(self.pairs) // part)):
             if not self._round:
                 break
             self._review(self._round.pop(), now_ms, now_ns)
 
-    def _close_round(self, now_ms: int) -> None:
+    def _close_round(self, now_ns: int) -> None:
         best = sorted(self._bounds.values(), reverse=True)[:SHOWN_PAIRS]
         self._shown_bps = best[-1] if len(best) == SHOWN_PAIRS else -math.inf
-        self._refit = now_ms - self._estimated_ms >= ESTIMATES_EVERY_MS
+        self._refit = now_ns - self._estimated_ns >= ESTIMATES_EVERY_NS
         if self._refit:
-            self._estimated_ms = now_ms
+            self._estimated_ns = now_ns
             self._check_venue_units()
         self._round = list(self.pairs.values())
 
@@ -246,17 +253,18 @@ class Board:
         bound_bps = screen(pair)
         self.standing.pop(pair.key, None)
         if bound_bps is None:
-            self.found.pop(pair.key, None)
+            self._forget(pair)
             self._bounds.pop(pair.key, None)
             missing = prepared if isinstance(prepared, tuple) else ()
             self.standing[pair.key] = Standing(pair.key, None, _distinct((*missing, *self.gates(pair, now_ns))))
             return
         self._bounds[pair.key] = bound_bps
-        if bound_bps >= min(self._shown_bps, pair.limits.min_viable_spread_bps):
-            self._walk(pair, now_ms, now_ns)
-            return
-        self.found.pop(pair.key, None)
         refusal = Refusal("edge", "even at the best prices", bound_bps, pair.limits.min_execution_spread_bps)
+        if bound_bps >= min(self._shown_bps, pair.limits.min_viable_spread_bps):
+            if self._walk(pair, now_ms, now_ns) is not None:
+                return
+            refusal = Refusal("depth", "a book is thinner than the smallest order")
+        self._forget(pair)
         self.standing[pair.key] = Standing(pair.key, bound_bps, (refusal, *self.gates(pair, now_ns)))
 
     def ranking(self) -> list[Opportunity]:
