@@ -1,7 +1,7 @@
 """Realistic book traffic for any number of markets, in each venue's wire shape, ready to be sent as it lies.
 
-Prices walk, sizes rarely repeat, a fifth of the changed levels vanish; 5.5 levels a frame on average and 100 levels a side
-to start with. The continuity numbers are right: a client that checks them must not find a gap.
+Prices walk, sizes rarely repeat, a fifth of the changed levels vanish; 5.5 levels a frame on average and 100 levels a
+side to start with. The continuity numbers are right: a client that checks them must not find a gap.
 """
 
 from __future__ import annotations

@@ -125,9 +125,7 @@ async def main() -> None:
         print(json.dumps(await measure(asked, options, Path(folder))))
 
 
-async def measure(
-    asked: list[tuple[str, int, int, int]], options: argparse.Namespace, folder: Path
-) -> dict[str, Any]:
+async def measure(asked: list[tuple[str, int, int, int]], options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     engine, journal = await engine_for([(name, count) for name, _, count, _ in asked], folder)
     async with PicowsNet(SystemClock()) as net:
         doors = Doors(net, SystemClock(), SystemDice())
