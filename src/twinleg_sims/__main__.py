@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 import signal
 import sys
 import time
@@ -67,6 +68,7 @@ def _settings() -> argparse.Namespace:
         help='such as "lighter:gap:market=ETH,at_s=20"; keys: market, at_s, for_s, count, value; may be repeated',
     )
     parser.add_argument("--fault-seed", type=int, help="a random, repeatable hour of faults")
+    parser.add_argument("--end-with-stdin", action="store_true", help="end when standard input does: with the parent")
     settings = parser.parse_args()
     if not settings.speed > 0:
         parser.error("--speed must be positive")
@@ -90,6 +92,8 @@ async def _serve(settings: argparse.Namespace, world: World, faults: Faults) -> 
     stopped = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+    if settings.end_with_stdin:
+        asyncio.get_running_loop().add_reader(sys.stdin, _read_on, stopped)
     cores = _cores(world, faults, settings)
     world.advance(time.time_ns() // 1_000_000)  # making it took a while, which would show as a clock that is off
     async with running(world, cores, faults, speed=settings.speed, host=settings.host, ports=ports) as sims:
@@ -99,6 +103,13 @@ async def _serve(settings: argparse.Namespace, world: World, faults: Faults) -> 
         waiting = asyncio.create_task(stopped.wait())
         await asyncio.wait([waiting, sims.life], return_when=asyncio.FIRST_COMPLETED)
         waiting.cancel()
+
+
+def _read_on(stopped: asyncio.Event) -> None:
+    """Take what standard input has; its end is ours."""
+    if not os.read(sys.stdin.fileno(), 1024):
+        asyncio.get_running_loop().remove_reader(sys.stdin)
+        stopped.set()
 
 
 def _cores(world: World, faults: Faults, settings: argparse.Namespace) -> list[Core]:

@@ -23,7 +23,7 @@ app = typer.Typer(
 )
 
 Json = Annotated[bool, typer.Option("--json", help="JSON instead of text; one object per line if there are several.")]
-Wait = Annotated[float, typer.Option(min=0.1, help="Seconds to wait for the venues' answers and first books.")]
+Wait = Annotated[float, typer.Option(min=0.1, help="Seconds to wait for the venues' answers, at most.")]
 Asset = Annotated[str | None, typer.Option(help="This asset only.")]
 Seconds = Annotated[
     float | None, typer.Option(min=0.1, help="End after this many seconds.", show_default="until Ctrl-C")
@@ -45,9 +45,10 @@ def demo(  # noqa: PLR0913, PLR0917  # a command's options are its parameters
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Watch it work: simulated venues on this machine, the engine in dry_run, a live view. Needs no settings.
+    """Watch it work against simulated venues.
 
-    Reads neither the environment nor .env. Without a terminal it prints one line per change.
+    They run on this machine, with the engine in dry_run and a live view. Reads neither the environment nor .env.
+    Without a terminal it prints one line per change.
     """
     from twinleg.cli.demo import DemoOptions, run_demo
 
@@ -57,9 +58,10 @@ def demo(  # noqa: PLR0913, PLR0917  # a command's options are its parameters
 
 @app.command(epilog=EPILOG)
 def run(seconds: Seconds = None, as_json: Json = False) -> None:
-    """Run the engine against the configured venues, with a live view or one line per change.
+    """Run the engine on the configured venues.
 
-    TRADING_MODE=dry_run (the default) needs no keys; live is refused in this version (exit code 4).
+    Shows a live view, or one line per change without a terminal. TRADING_MODE=dry_run (the default) needs no keys;
+    live is refused in this version (exit code 4).
     """
     from twinleg.cli.run import run_engine
 
@@ -77,7 +79,10 @@ def scan(
     wait: Wait = 20.0,
     as_json: Json = False,
 ) -> None:
-    """Rank the pairs by what they are worth after every cost, from live books. Never trades."""
+    """Rank the pairs after every cost.
+
+    From live books, with every term of the edge and every refusal. Never trades.
+    """
     from twinleg.cli.scan import ScanOptions, run_scan
 
     raise typer.Exit(run_scan(ScanOptions(once, top, settle, every, wait, as_json)))
@@ -91,7 +96,10 @@ def book(
     wait: Wait = 10.0,
     as_json: Json = False,
 ) -> None:
-    """Show one order book: both sides, spread, mid, age, and what a size would cost."""
+    """Show one order book.
+
+    Both sides, spread, mid, age, and what taking a size would cost.
+    """
     from twinleg.cli.book import BookOptions, run_book
 
     raise typer.Exit(run_book(BookOptions(market, depth, size_usd, wait, as_json)))
@@ -104,25 +112,32 @@ def markets(
     wait: Wait = 10.0,
     as_json: Json = False,
 ) -> None:
-    """List every market with its facts, and why it is left out if it is."""
+    """List all markets with their facts.
+
+    With the reason for each that is left out of trading.
+    """
     from twinleg.cli.markets import run_markets
 
     raise typer.Exit(run_markets(venue, asset, wait, as_json=as_json))
 
 
 @app.command(epilog=EPILOG)
-def funding(asset: Asset = None, wait: Wait = 30.0, as_json: Json = False) -> None:
-    """Compare funding per asset: rates of both venues, next settlement, unit check, half-life from history."""
+def funding(asset: Asset = None, wait: Wait = 60.0, as_json: Json = False) -> None:
+    """Compare the venues' funding per asset.
+
+    Rates, next settlement, the check of their unit, and the half-life of their difference from history.
+    """
     from twinleg.cli.funding import run_funding
 
     raise typer.Exit(run_funding(asset, wait, as_json=as_json))
 
 
 @app.command(epilog=EPILOG)
-def doctor(wait: Wait = 20.0, as_json: Json = False) -> None:
-    """Check settings, clock, reachability, feeds, funding units and disk, and say what to do about each finding.
+def doctor(wait: Wait = 60.0, as_json: Json = False) -> None:
+    """Find what is wrong and say what to do.
 
-    The exit code is that of the worst finding.
+    Checks settings, clocks, reachability, feeds, funding units, folders and disk. The exit code is that of the worst
+    finding.
     """
     from twinleg.cli.doctor import run_doctor
 
@@ -135,7 +150,10 @@ def replay_journal(
     last: Annotated[int, typer.Option(min=1, help="Show this many of the last trades; totals are of all.")] = 50,
     as_json: Json = False,
 ) -> None:
-    """Fold a journal into its trades and totals: where each trade's profit came from."""
+    """Show the trades of a journal.
+
+    Folds it again into trades and totals, with where each profit came from. The journal is only read.
+    """
     from twinleg.cli.replay import run_replay
 
     raise typer.Exit(run_replay(path, last, as_json=as_json))

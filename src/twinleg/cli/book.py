@@ -59,6 +59,7 @@ class BookAnswer(msgspec.Struct, frozen=True):
 
     market: str
     status: str
+    ready: bool
     book: str
     age_ms: float | None
     venue_ms: int | None
@@ -88,14 +89,12 @@ async def _book(options: BookOptions) -> int:
         answer = listed[venue]
         if isinstance(answer, str):
             raise CommandError(UNREACHABLE, f"{advice({name: answer})}.")
-        market = _market(options.market, answer)
-        book = await _first_book(venue, market, ways, settings, options.wait)
-        shown = answer_of(market, book, ways.clock.mono_ns(), options)
+        shown = await _shown(venue, _market(options.market, answer), ways, settings, options)
     if options.as_json:
         put_json(shown)
     else:
         put(_lines(shown, options.size_usd))
-    return OK if book.ready else UNREACHABLE
+    return OK if shown.ready else UNREACHABLE
 
 
 def _market(key: str, listed: MarketsListed) -> Market:
@@ -108,12 +107,12 @@ def _market(key: str, listed: MarketsListed) -> Market:
     return msgspec.structs.replace(found, excluded=None)  # what is left out of trading may still be looked at
 
 
-async def _first_book(venue: Venue, market: Market, ways: Doors, settings: Settings, wait_s: float) -> Book:
+async def _shown(venue: Venue, market: Market, ways: Doors, settings: Settings, options: BookOptions) -> BookAnswer:
     """The market's book once it is there, or as it is after the time."""
     board = Board(limits_of(settings), lambda _asset, _one, _other: False)
     board.apply(MarketsListed(venue.name, (market,), ways.clock.wall_ms()))
     budget, book = Budget(venue.name, venue.limits), board.books[market.key]
-    end_ns = ways.clock.mono_ns() + int(wait_s * 1_000) * NS_PER_MS
+    end_ns = ways.clock.mono_ns() + int(options.wait * 1_000) * NS_PER_MS
 
     def sink(events: list[MarketEvent]) -> None:
         for event in events:
@@ -124,9 +123,10 @@ async def _first_book(venue: Venue, market: Market, ways: Doors, settings: Setti
         running = [group.create_task(runner.run()) for runner in runners]
         while not book.ready and ways.clock.mono_ns() < end_ns:
             await ways.clock.sleep(POLL_S)
+        shown = answer_of(market, book, ways.clock.mono_ns(), options)
         for task in running:
             task.cancel()
-    return book
+    return shown
 
 
 def answer_of(market: Market, book: Book, now_ns: int, options: BookOptions) -> BookAnswer:
@@ -140,6 +140,7 @@ def answer_of(market: Market, book: Book, now_ns: int, options: BookOptions) -> 
     return BookAnswer(
         market=market.key,
         status=market.status.value,
+        ready=book.ready,
         book="crossed" if book.ready and book.crossed else state,
         age_ms=(now_ns - book.received_ns) / NS_PER_MS if heard else None,
         venue_ms=book.venue_ms if heard else None,

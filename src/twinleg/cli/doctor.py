@@ -36,7 +36,9 @@ def run_doctor(wait_s: float, *, as_json: bool) -> int:
         loaded = load()
     except SettingsError as error:
         findings += [
-            failed(f"settings: {one.name}", f"{one.problem} {one.origin}".strip(), one.fix, BAD_CONFIGURATION)
+            failed(
+                f"settings: {one.name}", f"{one.problem} ({one.origin or 'all sources'})", one.fix, BAD_CONFIGURATION
+            )
             for one in error.findings
         ]
     else:
@@ -102,12 +104,16 @@ def of_streams(glance: Glance) -> Iterator[Checked]:
     """Each connection that is not as it should be, and how many are."""
     live = [feed for feed in glance.feeds if feed.state is StreamState.LIVE]
     for feed in glance.feeds:
-        if feed.state is not StreamState.LIVE:
-            found = plain(f"{feed.stream} is {feed.state.value} {feed.reason}")
-            do = f"Check {feed.venue.upper()}'s stream address, and that WebSockets pass your proxy or firewall"
-            yield doubtful(f"{feed.venue}: streams", found, do)
+        if feed.state is StreamState.LIVE:
+            continue
+        found = plain(f"{feed.stream} is {feed.state.value} {feed.reason}")
+        if feed.state is StreamState.DEGRADED:
+            do = "It mends itself as a rule; if it stays so, read the log of a running engine"
+        else:
+            do = f"Check {feed.venue.upper()}'s addresses, and that WebSockets pass your proxy or firewall"
+        yield doubtful(f"{feed.venue}: connection", found, do)
     if live:
-        yield good("streams", f"{len(live)} of {len(glance.feeds)} are live")
+        yield good("connections", f"{len(live)} of {len(glance.feeds)} are live")
 
 
 def of_units(checks: dict[str, UnitCheck], venues: dict[str, str]) -> Iterator[Checked]:

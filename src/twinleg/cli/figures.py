@@ -8,6 +8,7 @@ UNKNOWN = "-"
 """A figure we do not have. Never a zero."""
 
 MS_PER_S = 1_000
+HOURS_PER_YEAR = 24 * 365
 
 
 def plain(text: str) -> str:
@@ -28,10 +29,10 @@ def usd(value: float | None) -> str:
 
 
 def size(value: float | None) -> str:
-    """An amount of money without sign, in whole dollars from 100 on: "12,500", "24.90"."""
+    """An amount of money without sign, in whole dollars from 100 on: "12,500", "24.90", "0"."""
     if value is None:
         return UNKNOWN
-    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:,.2f}"
+    return f"{value:,.0f}" if abs(value) >= 100 or value == 0 else f"{value:,.2f}"
 
 
 def percent(fraction: float | None) -> str:
@@ -48,12 +49,14 @@ def rate(per_hour: float | None, hours: float = 1.0) -> str:
 
 
 def hours(value: float | None, never: str = "never") -> str:
-    """A number of hours: "0", "3.2h", "2.1d"."""
+    """A number of hours: "0", "3.2h", "2.1d", and beyond a year only that: ">1y"."""
     if value is None:
         return never
     if value == 0:
         return "0"
-    return f"{value:.1f}h" if value < 48 else f"{value / 24:,.1f}d"
+    if value > HOURS_PER_YEAR:
+        return ">1y"
+    return f"{value:.1f}h" if value < 48 else f"{value / 24:.1f}d"
 
 
 def span(ms: float | None) -> str:

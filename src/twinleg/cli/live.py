@@ -17,11 +17,11 @@ LOG = logging.getLogger("twinleg.live")
 
 GLANCE_S = 1.0
 FIRST_GLANCE_S = 0.2
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Ending:
-    """Why to end: the first signal, or whatever else is told first. After the first signal the next one kills."""
+    """Why to end: a signal, or whatever else is told first. After the first signal another Ctrl-C ends it at once."""
 
     def __init__(self) -> None:
         self.reason: str | None = None
@@ -42,15 +42,13 @@ class Ending:
         return True
 
     def listen(self) -> None:
-        """Let SIGINT and SIGTERM tell it."""
+        """Let SIGINT, SIGTERM and SIGHUP tell it."""
         loop = asyncio.get_running_loop()
         for number in SIGNALS:
             loop.add_signal_handler(number, self._signal, number)
 
     def _signal(self, number: signal.Signals) -> None:
-        loop = asyncio.get_running_loop()
-        for other in SIGNALS:
-            loop.remove_signal_handler(other)
+        asyncio.get_running_loop().remove_signal_handler(signal.SIGINT)
         self.tell(signal.Signals(number).name)
 
 

@@ -62,6 +62,13 @@ def start(settings: Settings, *, terminal_is_taken: bool) -> Path | None:
     return path
 
 
+def only_errors() -> None:
+    """For commands that answer and end: no file (it may belong to a running engine), errors to standard error."""
+    stop()
+    ROOT.propagate = False
+    _add(logging.StreamHandler(sys.stderr), logging.ERROR)
+
+
 def stop() -> None:
     """Close what `start` opened."""
     for handler in list(ROOT.handlers):

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from typing import NamedTuple
 
+from twinleg.cli import logs
 from twinleg.cli.exits import OK, UNREACHABLE
 from twinleg.cli.figures import plain
 from twinleg.core.board import Board
@@ -23,6 +24,8 @@ from twinleg.runtime.streams import Doors
 from twinleg.runtime.wiring import System, build, venues_of
 
 POLL_S = 0.1
+READY_S_MAX = 20.0
+"""Who waits longer waits for readings that come later; books are there by then or something is wrong."""
 ONLY_LOOKING = "this command only looks and never trades"
 
 
@@ -58,13 +61,14 @@ class Look(NamedTuple):
 
 @asynccontextmanager
 async def looking(settings: Settings, wait_s: float) -> AsyncIterator[Look]:
-    """A system that has its books, or has waited `wait_s` for them. Raises what our own code raised."""
+    """A system that has its books, or has waited for them. Raises what our own code raised."""
+    logs.only_errors()
     system = await build(settings, journal=NoJournal())
     system.engine.stopping = ONLY_LOOKING
     async with asyncio.TaskGroup() as group:
         group.create_task(system.run())
         try:
-            yield Look(system, await system.ready(wait_s))
+            yield Look(system, await system.ready(min(wait_s, READY_S_MAX)))
         finally:
             system.stop(ONLY_LOOKING)
 
@@ -89,6 +93,7 @@ def _unread(board: Board) -> bool:
 @asynccontextmanager
 async def doors() -> AsyncIterator[Doors]:
     """The real ways to the world, closed with the block."""
+    logs.only_errors()
     clock = SystemClock()
     async with PicowsNet(clock) as net:
         yield Doors(net, clock, SystemDice())

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from twinleg.cli.exits import OK
 from twinleg.cli.figures import bps, clock, plain
 from twinleg.cli.live import Ending
 from twinleg.cli.looking import advice, looking
@@ -47,18 +48,18 @@ def run_scan(options: ScanOptions) -> int:
 
 async def _scan(options: ScanOptions) -> int:
     settings = settings_of_user()
-    ending = Ending()
-    ending.listen()
     async with looking(settings, options.wait) as look:
         if look.troubles:
             sys.stderr.write(f"twinleg: {advice(look.troubles)}.\n")
+        ending = Ending()
+        ending.listen()
         wait_s = options.settle
         while not (wait_s > 0 and await ending.wait(wait_s)):
             _put(answer_of(look.system.glance(), look.troubles, options.top), as_json=options.as_json)
             if options.once:
                 break
             wait_s = options.every
-        return look.exit_code if options.once else 0
+        return look.exit_code if options.once else OK
 
 
 def answer_of(glance: Glance, troubles: dict[str, str], top: int) -> ScanAnswer:

@@ -13,6 +13,8 @@ import msgspec
 
 GAP = "  "
 INDENT = "    "
+HARD_SPACE = "\xa0"
+"""Keeps a title and its figure on one line."""
 
 
 class Row(msgspec.Struct, frozen=True):
@@ -73,13 +75,16 @@ class Sheet(msgspec.Struct, frozen=True):
         blocks = [[Line(self._row(self.main[:count], widths)[:width], "bold")]]
         titles = (*self.main[count:], *self.more)
         for row in rows:
-            figures = (*row.main[count:], *row.more)
-            words = ", ".join(f"{title}\xa0{figure}" for title, figure in zip(titles, figures, strict=True))
-            block = [Line(self._row(row.main[:count], widths)[:width], row.style)]
-            block += [Line(INDENT + line, "dim") for line in wrap(words, width - len(INDENT))]
-            if row.notes:
-                block.append(Line(INDENT + listed(row.notes, width - len(INDENT)), "dim"))
-            blocks.append(block)
+            figures = zip(titles, (*row.main[count:], *row.more), strict=True)
+            words = ", ".join(f"{title} {figure}".replace(" ", HARD_SPACE) for title, figure in figures)
+            details = [INDENT + line for line in wrap(words, width - len(INDENT))]
+            first = self._row(row.main[:count], widths)[:width]
+            notes = ", ".join(row.notes)
+            if len(first) + len(GAP) + len(notes) <= width:
+                first += GAP + notes
+            else:
+                details.append(INDENT + listed(row.notes, width - len(INDENT)))
+            blocks.append([Line(first, row.style), *(Line(text.replace(HARD_SPACE, " "), "dim") for text in details)])
         return blocks
 
     def _row(self, cells: Sequence[str], widths: Sequence[int]) -> str:

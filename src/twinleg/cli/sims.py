@@ -67,15 +67,16 @@ class Simulators:
 async def simulators(options: Sequence[str], folder: Path) -> AsyncIterator[Simulators]:
     """Start them with these options, their log in `folder`; end them with the block. Raises SimulatorsError.
 
-    They have a session of their own, so that Ctrl-C reaches us alone and the engine ends before its venues do.
+    They have a session of their own, so that Ctrl-C reaches us alone and the engine ends before its venues do; their
+    standard input is ours to hold, so that they end even if we are killed.
     """
     log = folder / LOG_NAME
-    command = (sys.executable, "-m", "twinleg_sims", *options)
+    command = (sys.executable, "-m", "twinleg_sims", "--end-with-stdin", *options)
     handle = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     try:
         child = await asyncio.create_subprocess_exec(
             *command,
-            stdin=asyncio.subprocess.DEVNULL,
+            stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=handle,
             env=_environment(),

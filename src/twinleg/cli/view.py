@@ -14,7 +14,7 @@ from twinleg.core.messages import FeedHealth, Refusal, StreamState
 
 OPPORTUNITIES = Sheet(
     main=("asset", "long > short", "net bps", "net $", "$/h", "APR", "capacity $", "even"),
-    more=("size $", "basis in", "basis out", "fees in", "fees out", "carry", "stable", "latency", "alive"),
+    more=("size $", "basis in", "basis out", "fee in", "fee out", "carry", "stable", "latency", "alive"),
     left=2,
 )
 TRADES = Sheet(
@@ -69,7 +69,7 @@ def direction(long_market: str, short_market: str) -> str:
 
 
 def _head(glance: Glance, title: str, width: int) -> list[Line]:
-    first = f"twinleg {title}  {glance.mode}  up {span(glance.uptime_ms)}  {clock(glance.at_ms)} UTC"
+    first = f"twinleg {title}  {glance.mode}  up {span(glance.uptime_ms)}  {clock(glance.at_ms)} UTC  Ctrl-C ends"
     if glance.blocked:
         reasons = listed([plain(f"{one.code}: {one.detail}") for one in glance.blocked], width - len("no entries: "))
         entries = Line(f"no entries: {reasons}", "bold yellow")
