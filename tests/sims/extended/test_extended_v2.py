@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from itertools import pairwise
 
 import pytest
 from extended_client import Client
 
 from twinleg_sims.extended.facts import HOUR_MS, MINUTE_MS, RPC_PATH
+from twinleg_sims.market import FIRST_OUTSIDE_OWNER
+from twinleg_sims.world import NewOrder
 
 BTC = {"market": "BTC-USD"}
 EVERYTHING = (
@@ -77,6 +80,18 @@ def test_the_last_fifty_trades_are_replayed_oldest_first_at_each_subscribe_and_c
     news = [trade["i"] for frame in client.of("trades.BTC-USD")[1:] for trade in frame["data"]]
     assert news
     assert news == sorted(set(news) - set(ids))
+
+
+def test_an_outside_buyer_is_a_buyer_in_the_public_trades_200_ms_later(client: Client) -> None:
+    client.subscribe("trades", **BTC)
+    market = client.world.market("extended", "BTC-USD")
+    worst = (market.book.best("ask") or 0) * 11 // 10
+    before = client.now_ms
+    client.world.submit(market, NewOrder(FIRST_OUTSIDE_OWNER, "bid", worst, 12_345, "ioc"))
+    client.run(200, step_ms=20)
+    bought = [trade for trade in client.of("trades.BTC-USD")[-1]["data"] if trade["T"] == before + 200]
+    assert {trade["S"] for trade in bought} == {"BUY"}
+    assert sum(Decimal(trade["q"]) for trade in bought) == Decimal("0.12345")
 
 
 def test_marks_have_no_time_of_their_own_and_indices_do(client: Client) -> None:
