@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import random
 import socket
 from collections.abc import AsyncIterator
 
@@ -13,7 +14,7 @@ from hostile import http, raw, serving
 
 from twinleg.core.venue import Request
 from twinleg.runtime.clock import SystemClock
-from twinleg.runtime.net import BODY_BYTES_MAX, PicowsNet, place, retry_after
+from twinleg.runtime.net import BODY_BYTES_MAX, NO_URL, PicowsNet, place, retry_after, usable
 from twinleg.runtime.ports import Reply
 
 pytestmark = pytest.mark.usefixtures("leaves_nothing")
@@ -105,7 +106,7 @@ async def test_what_never_left_us_is_known(net: PicowsNet) -> None:
     assert (unknown.status, unknown.sent) == (None, False)
     assert unknown.reason.startswith("name resolution failed")
     bad = await net.request(Request(venue="v", method="GET", url="no url at all"), 20_000)
-    assert (bad.status, bad.sent) == (None, False)
+    assert bad == Reply(None, b"", NO_URL, sent=False)
 
 
 async def test_server_whose_backlog_is_full(net: PicowsNet) -> None:
@@ -184,6 +185,45 @@ async def test_retry_after_is_read(net: PicowsNet) -> None:
 )
 def test_retry_after_forms(text: str, seconds: float | None) -> None:
     assert retry_after(text, 946_684_795_000) == seconds
+
+
+@pytest.mark.parametrize("url", ["http://a.b/c?d=e%2F", "https://[::1]:8080/", "http://127.0.0.1", "http://x_y.io/"])
+def test_usable_urls(url: str) -> None:
+    assert usable(url, "http")
+    assert not usable(url, "ws")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("", "no url", "http://", "http:///path", "ftp://a/", "http://a..b/", "http://a:99999/", "http://a:0/"),
+        *("http://[::1/", "http://a/b c", "http://a/\r\nX: y", "http://\u00e4.io/", f"http://{'a' * 80}.io/"),
+    ],
+)
+def test_unusable_urls(url: str) -> None:
+    assert not usable(url, "http")
+
+
+REPLY = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\nRetry-After: 3\r\n\r\n"
+
+
+@pytest.mark.parametrize("seed", range(8))
+async def test_any_bytes_are_a_reply(net: PicowsNet, seed: int) -> None:
+    """Replies with random damage: never a raise, and no status with half a body that claimed to be whole."""
+    dice = random.Random(seed)
+
+    async def damaged(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        reply = bytearray(REPLY + b"5\r\nhello\r\n0\r\n\r\n")
+        for _ in range(dice.randint(1, 4)):
+            reply[dice.randrange(len(reply))] = dice.randrange(256)
+        writer.write(reply[: dice.randrange(len(reply) + 1)] if dice.random() < 0.3 else reply)
+
+    async with serving(damaged) as port:
+        for _ in range(40):
+            reply = await net.request(ask(port), 2_000)
+            assert reply.sent
+            assert (reply.status is None) == (reply.body == b"" and reply.reason != "" and reply.retry_after_s is None)
 
 
 @pytest.mark.parametrize(

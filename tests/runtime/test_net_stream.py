@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import random
 import shutil
 import struct
 from collections.abc import AsyncIterator
@@ -230,6 +231,22 @@ async def test_whole_messages_only(net: PicowsNet) -> None:
     expected = [b"text", b"\x00binary", b"one two three", b"", b"not utf-8 \xff", b"x" * MAX]
     assert ear.messages == expected
     assert ear.stamps == sorted(ear.stamps)
+
+
+@pytest.mark.parametrize("seed", range(8))
+async def test_any_bytes_end_or_are_messages(net: PicowsNet, seed: int) -> None:
+    """Good frames with random damage: each stream ends with one reason, and nothing too big is heard."""
+    dice = random.Random(seed)
+    good = [frame(TEXT, b"x" * 200), frame(BINARY, b"y" * 40_000), frame(PING, b"z"), frame(TEXT, b"a", fin=False)]
+    good += [frame(CONTINUATION, b"b"), frame(TEXT, b"c" * 90_000, fin=False), frame(CONTINUATION, b"d" * 20)]
+    for _ in range(10):
+        data = bytearray(b"".join(dice.choices(good, k=6)))
+        for _ in range(dice.randint(1, 6)):
+            at = dice.choice([dice.randrange(len(data)), dice.randrange(min(len(data), 20))])
+            data[at] = dice.randrange(256)
+        ear = await hear_out(net, frames(bytes(data), then="close", together=dice.random() < 0.5))
+        assert all(len(message) <= MAX for message in ear.messages)
+        assert ear.ends[0]
 
 
 @pytest.mark.parametrize("together", [True, False])

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 import aiohttp
 from picows import WSError, WSHandshakeError, WSTransport, ws_connect
-from picows.url import WSInvalidURL, WSParsedURL
+from picows.url import WSParsedURL
 from yarl import URL
 
 from twinleg.core.venue import Request
@@ -31,6 +31,7 @@ BODY_BYTES_MAX = 16 * 1024 * 1024
 CONNECT_TIMEOUT_S = 5.0
 """At most this, and half of a request's time, may go into getting a connection: then we know that nothing was sent."""
 USER_AGENT = "twinleg"
+NO_URL = "not a URL we can use"
 KEEP_ALIVE_S = 55.0
 """Idle connections are kept just below the 60 s after which common load balancers cut them (AWS ALB's default)."""
 CONNECTIONS_PER_HOST_MAX = 16
@@ -83,8 +84,13 @@ class PicowsNet:
             self._session = None
 
     async def request(self, request: Request, timeout_ms: int) -> Reply:
-        """Send once, follow no redirect, read at most BODY_BYTES_MAX; `timeout_ms` covers all of it."""
+        """Send once, follow no redirect, read at most BODY_BYTES_MAX; `timeout_ms` covers all of it.
+
+        aiohttp repeats an idempotent method (never a POST) once if a kept connection turns out to be dead.
+        """
         assert self._session is not None, "PicowsNet is not open"
+        if not usable(request.url, "http"):
+            return Reply(status=None, body=b"", reason=NO_URL, sent=False)
         total_s = timeout_ms / 1000
         timeout = aiohttp.ClientTimeout(
             total=total_s, connect=min(total_s / 2, CONNECT_TIMEOUT_S), ceil_threshold=math.inf
@@ -115,6 +121,8 @@ class PicowsNet:
         self, url: str, headers: dict[str, str], listener: StreamListener, *, message_bytes_max: int, timeout_ms: int
     ) -> Stream | str:
         """An open stream, or the reason why there is none. Redirects are not followed, compression is not offered."""
+        if not usable(url, "ws"):
+            return NO_URL
         if not any(name.lower() == "user-agent" for name in headers):
             headers = {"User-Agent": USER_AGENT, **headers}
         web_socket = WebSocket(listener, self._clock.mono_ns, message_bytes_max)
@@ -194,8 +202,6 @@ class _Attempt:
             if error.response is not None and int(error.response.status) != 101:
                 return f"HTTP {int(error.response.status)} on upgrade"
             return f"bad upgrade reply: {str(error)[:200]}"
-        if isinstance(error, WSInvalidURL):
-            return "not a URL we can use"
         if isinstance(error, socket.gaierror):
             return f"name resolution failed: {error.strerror}"
         if isinstance(error, TimeoutError):
@@ -229,8 +235,6 @@ def _failure(error: Exception, timeout_ms: int) -> tuple[str, bool]:
         return f"connect failed: {_os_reason(error.os_error)}", False
     if isinstance(error, aiohttp.ConnectionTimeoutError):
         return "timeout during connect", False
-    if isinstance(error, aiohttp.InvalidURL):
-        return "not a URL we can use", False
     if isinstance(error, TimeoutError):
         return f"timeout of {timeout_ms} ms", True
     if isinstance(error, OSError):
@@ -253,6 +257,18 @@ def retry_after(value: str, now_ms: int) -> float | None:
         return max(0.0, parsedate_to_datetime(text).timestamp() - now_ms / 1000)
     except (ValueError, OverflowError):
         return None
+
+
+def usable(url: str, scheme: str) -> bool:
+    """Whether `url` can go on the wire as it is: plain ASCII, `scheme` or its TLS sister, a host, a port in range."""
+    if not url.isascii() or not url.isprintable() or " " in url:
+        return False
+    try:
+        parts = urlsplit(url)
+        host, port = (parts.hostname or "").encode("idna"), parts.port
+    except ValueError:
+        return False
+    return parts.scheme in {scheme, scheme + "s"} and bool(host) and port != 0
 
 
 def place(url: str) -> str:

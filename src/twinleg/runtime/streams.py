@@ -36,6 +36,9 @@ OUTBOX_STARVES_NS = 5_000_000_000
 OUTBOX_MESSAGES_MAX = 2_000
 """More unsent messages than this and the feed asks faster than the venue lets us: reconnect and start from nothing."""
 
+STOPPED = "stopped"
+"""Why a connection that we ended ourselves is down."""
+
 
 class Doors(NamedTuple):
     """The ways to the world a runner needs."""
@@ -77,12 +80,12 @@ class StreamRunner:
             self._stop(f"failed: {error!r}")
             raise
         except BaseException:
-            self._stop("stopped")
+            self._stop(STOPPED)
             raise
 
     def resync(self, market: str) -> None:
         """Ask for a fresh snapshot of `market` at once, if connected; else the next connection brings one anyway."""
-        if self._connection is not None:
+        if self._connection is not None and self._connection.over is None:
             self.feed.resync(market)
             self._connection.follow_up()
 
@@ -91,7 +94,8 @@ class StreamRunner:
         if (state, reason) == (self.state, self.reason):
             return
         self.state, self.reason = state, reason
-        level = logging.INFO if state in {StreamState.CONNECTING, StreamState.LIVE} else logging.WARNING
+        wanted = state in {StreamState.CONNECTING, StreamState.LIVE} or reason == STOPPED
+        level = logging.INFO if wanted else logging.WARNING
         LOG.log(level, "%s %s: %s %s", self._budget.venue, self.feed.name, state.value, reason)
         event = FeedHealth(
             venue=self._budget.venue,
