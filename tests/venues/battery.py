@@ -58,7 +58,7 @@ class Server(Protocol):
     def trade(self, symbol: str, level: TextLevel, trade_id: int, *, taker_buys: bool) -> bytes: ...
 
     def stats(self, symbol: str, mark: str, index: str, at_ms: int) -> list[bytes]:
-        """Reference prices and the predicted funding rate, which is Case.predicted_rate."""
+        """Reference prices and the predicted funding rate, which is Case.predicted_rate; nothing if no topic has them."""
         ...
 
     def strange(self) -> list[bytes]:
@@ -90,8 +90,10 @@ class Case(msgspec.Struct, kw_only=True):
     """Symbols in the listing whose rows cannot be read."""
     refusals: list[bytes]
     """Bodies with which the venue refuses a request, the first two any request."""
-    predicted_rate: float
+    predicted_rate: float | None
+    """What Server.stats says, as a fraction per hour; None if the stream tells no rate."""
     funding_now: Answer
+    """To the first read of funding_now(open markets)."""
     funding_history: Answer
     """Of open_symbols[0], with one rate below zero."""
 
@@ -179,6 +181,8 @@ class Line:
             if all(self.books.values()) and self.feed.broken is None:
                 break
             self.wait(1)
+            if not self.case.venue.capabilities.deltas:  # every message is a whole book: the next one is enough
+                self.push(*(self.change(self.by_key[key].symbol) for key in self.feed.markets))
         for key in self.feed.markets:
             assert self.books[key] == self.truth(key)
 

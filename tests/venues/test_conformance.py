@@ -122,12 +122,9 @@ class TestListing:
     def test_requests_are_complete(self, case: Case) -> None:
         markets = [listed(case)[symbol] for symbol in case.open_symbols]
         clock = case.venue.clock()
-        reads = [
-            case.venue.list_markets(),
-            *case.venue.funding_now(markets),
-            case.venue.funding_history(markets[0], START_MS - 24 * HOUR_MS, START_MS),
-            *([] if clock is None else [clock]),
-        ]
+        reads = [case.venue.list_markets(), *case.venue.funding_now(markets), *([] if clock is None else [clock])]
+        if case.venue.capabilities.funding_history:
+            reads.append(case.venue.funding_history(markets[0], START_MS - 24 * HOUR_MS, START_MS))
         for read in reads:
             assert read.request.url.startswith("http://127.0.0.1:1/")
             assert read.request.venue == case.venue.name
@@ -137,7 +134,7 @@ class TestListing:
 class TestRates:
     def test_the_current_rate_is_a_fraction_per_hour(self, case: Case) -> None:
         markets = [listed(case)[symbol] for symbol in case.open_symbols]
-        (read,) = case.venue.funding_now(markets)
+        read = case.venue.funding_now(markets)[0]
         events = read.parse(case.funding_now.body, START_MS)
         assert all(isinstance(event, FundingPredicted) and event.source is FundingSource.REST for event in events)
         rates = [(event.market.partition(":")[2], event.rate_per_hour) for event in events]
@@ -154,8 +151,9 @@ class TestRates:
         assert rates == sorted(rates)
         assert any(rate < 0 for _, rate in rates)
 
-    def test_refusals_are_errors(self, case: Case, first: Market) -> None:
-        reads = [*case.venue.funding_now([first]), case.venue.funding_history(first, 0, START_MS)]
+    def test_refusals_are_errors(self, case: Case, has: Capabilities, first: Market) -> None:
+        reads = case.venue.funding_now([first])
+        reads += [case.venue.funding_history(first, 0, START_MS)] if has.funding_history else []
         for body in [*GARBAGE, *case.refusals[:2]]:
             for read in reads:
                 with pytest.raises(WireError):
@@ -163,11 +161,13 @@ class TestRates:
 
     def test_the_stream_says_the_same_unit(self, case: Case, line: Line, first: Market) -> None:
         frames = line.server.stats(first.symbol, "1234.5", "1233.25", START_MS)
+        only(bool(frames), "reference prices in the stream")
         events = line.push(*frames)
         stats = [event for event in events if isinstance(event, Stats)]
         assert [event.mark_price for event in stats if event.mark_price is not None] == [1234.5]
         assert [event.index_price for event in stats if event.index_price is not None] == [1233.25]
         assert {event.market for event in stats} == {first.key}
+        only(case.predicted_rate is not None, "funding rate in the stream")
         (predicted,) = [event for event in events if isinstance(event, FundingPredicted)]
         assert predicted.rate_per_hour == pytest.approx(case.predicted_rate, rel=1e-12)
         assert predicted.settles_at_ms == (START_MS // HOUR_MS + 1) * HOUR_MS
@@ -292,7 +292,8 @@ class TestLoss:
         line.pump()
         assert line.push(line.change(first.symbol, [(990, 4)], [])) == []
 
-    def test_a_lost_answer_is_asked_for_again_within_bounds(self, case: Case) -> None:
+    def test_a_lost_answer_is_asked_for_again_within_bounds(self, case: Case, has: Capabilities) -> None:
+        only(has.deltas, "changes, so that the next message may not do")
         one, other = (listed(case)[symbol] for symbol in case.open_symbols)
         line = Line(case, case.venue.feeds([one, other])[0], [one, other], fresh_server(case))
         line.open()
@@ -307,13 +308,28 @@ class TestLoss:
         line.books = dict.fromkeys(line.books)
         line.recover()
 
-    def test_a_silent_venue_is_given_up(self, case: Case, first: Market) -> None:
+    @pytest.mark.parametrize("greets", [False, True])
+    def test_a_silent_venue_is_given_up(self, case: Case, first: Market, greets: bool) -> None:
         line = Line(case, case.venue.feeds([first])[0], [first])
         line.deaf_to = (b"",)
         line.feed.opened(line.now_ms)
+        if greets:
+            line.push(*line.server.greet())
         line.wait(180)
         assert line.feed.broken is not None
         assert line.events == []
+
+    def test_a_snapshot_that_is_none_is_asked_for_again(self, line: Line, first: Market) -> None:
+        line.server.books[first.symbol][0]["-1"] = "1"
+        line.feed.resync(first.key)
+        line.books[first.key] = None
+        line.pump()
+        line.wait(3)
+        assert line.books[first.key] is None
+        assert line.feed.bad_frames >= 1
+        assert line.lost() == []
+        del line.server.books[first.symbol][0]["-1"]
+        line.recover()
 
     def test_a_closed_connection_starts_from_nothing(self, line: Line, has: Capabilities, first: Market) -> None:
         stale = line.change(first.symbol, [(990, 4)], [])
@@ -375,6 +391,8 @@ class TestGarbage:
         assert line.lost() == [first.key]
         assert line.books[first.key] is None
         assert line.feed.bad_frames == 1
+        if line.case.venue.capabilities.deltas:
+            assert line.push(line.change(first.symbol, [(990, 1)], [])) == []
         line.deaf_to = ()
 
     def test_an_endless_message_is_read_or_refused(self, line: Line, first: Market) -> None:

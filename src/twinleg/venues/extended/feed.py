@@ -177,8 +177,6 @@ class ExtendedFeed:
         self._next_seq = None
         self._pinged_ns = None
         self._subscriptions.reset()
-        for line in self._lines.values():
-            line.live = False
 
     def _ask(self, now_ms: int) -> None:
         self.outbox += [self._calls[ask.topic] for ask in self._subscriptions.due(now_ms)]

@@ -173,8 +173,6 @@ class LighterFeed:
         self._opened_ns = None
         self._shutdown_ns = None
         self._subscriptions.reset()
-        for line in self._by_key.values():
-            line.nonce = None
 
     def _ask(self, now_ms: int) -> None:
         if self._connected:
