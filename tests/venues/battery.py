@@ -58,7 +58,7 @@ class Server(Protocol):
     def trade(self, symbol: str, level: TextLevel, trade_id: int, *, taker_buys: bool) -> bytes: ...
 
     def stats(self, symbol: str, mark: str, index: str, at_ms: int) -> list[bytes]:
-        """Reference prices and the predicted funding rate, which is Case.predicted_rate; nothing if no topic has them."""
+        """Reference prices and the predicted funding rate, which is Case.predicted_rate; nothing if untold."""
         ...
 
     def strange(self) -> list[bytes]:

@@ -13,7 +13,8 @@ from math import lcm
 
 import msgspec
 
-MEMO_LIMIT = 8192
+MEMO_LIMIT = 2048
+"""Texts per market, hundreds of markets: at about 200 bytes each this bounds a memo to 0.4 MB."""
 DIGITS_MAX = 40
 MICRO = 1_000_000
 
