@@ -26,6 +26,7 @@ from twinleg.core.orders import (
     Started,
     State,
 )
+from twinleg.core.records import FillSeen
 from twinleg.core.trade import Trade
 
 
@@ -54,7 +55,6 @@ EVENTS: list[Event] = [
 ]
 IMPOSSIBLE = {
     *((state, Started) for state in State if state is not State.PLANNED),
-    (State.CLOSED, Resumed),
     *((State.PLANNED, event) for event in (DeadlinePassed, OrderAccepted, OrderRejected)),
     *((State.PLANNED, event) for event in (OrderUnknown, Filled, OrderDone)),
 }
@@ -364,6 +364,37 @@ def test_a_restart_before_the_start_opens_nothing() -> None:
     story.tell(Resumed("t1", 5))
     assert story.trade.state is State.CLOSED
     assert story.placed == []
+
+
+@pytest.mark.parametrize("state", [State.HEDGED, State.CLOSED])
+def test_a_crash_between_a_late_fill_and_its_consequence(state: State) -> None:
+    story = one_of_each_state()[State.CLOSED]
+    late = FillSeen(trade_id="t1", fill=Filled("t1-short-0", "late", 4_000, 1, 7, 5), at_ms=5)
+    if state is State.HEDGED:
+        story = Story().start().takes("t1-long-0", 9).takes("t1-short-0", 6)
+    again = Story(folded(PLAN, [*story.records, late]))
+    assert (again.trade.state, again.trade.finished) == (state, False)
+    again.tell(Resumed("t1", 60_000))
+    assert again.trade.state is (State.REPAIRING if state is State.HEDGED else State.EXITING)
+    assert Query("t1-short-0") in again.last
+
+
+def test_a_crash_between_a_contradiction_and_its_halt() -> None:
+    story = Story().start()
+    excess = FillSeen(trade_id="t1", fill=Filled("t1-long-0", "f", 200_000, 13, 7, 5), at_ms=5)
+    again = Story(folded(PLAN, [*story.records, excess]))
+    again.tell(Resumed("t1", 60_000))
+    assert again.trade.state is State.HALTED
+
+
+def test_a_restart_leaves_what_is_at_rest_alone() -> None:
+    for state in (State.HEDGED, State.CLOSED):
+        assert one_of_each_state()[state].tell(Resumed("t1", 60_000)) == ()
+
+
+def test_a_restart_while_halted_reminds_and_reads_back() -> None:
+    effects = one_of_each_state()[State.HALTED].tell(Resumed("t1", 60_000))
+    assert [type(effect) for effect in effects] == [Query, Query, Alert]
 
 
 def test_an_accepted_order_ends_unknown_only_by_a_read_back() -> None:

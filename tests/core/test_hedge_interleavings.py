@@ -90,7 +90,7 @@ class World:
                 case Query(client_id):
                     self.read_back(self.orders[client_id])
                 case Arm(_, at_ms):
-                    assert at_ms > self.story.at_ms, "a clock that rings in the past"
+                    assert at_ms >= self.story.at_ms, "a clock that rings in the past"
                     self.armed_ms = at_ms
                 case Alert(severity, _):
                     self.alerted |= severity is Severity.CRITICAL
@@ -164,10 +164,26 @@ class World:
             self.tell(DeadlinePassed("t1", self.story.at_ms))
 
     def restart(self) -> None:
-        if self.story.trade.state is not State.CLOSED:
-            self.story.at_ms += 1
-            self.story.trade = folded(self.story.trade.plan, self.story.records)
-            self.tell(Resumed("t1", self.story.at_ms))
+        self.story.at_ms += 1
+        self.story.trade = folded(self.story.trade.plan, self.story.records)
+        self.armed_ms = None
+        self.rings = 0
+        self.tell(Resumed("t1", self.story.at_ms))
+
+    def crash(self, order: VenueOrder) -> None:
+        """The process dies while it makes the records of a step durable: some are, and nothing was sent after them."""
+        if order.undelivered and self.story.trade.state is not State.PLANNED:
+            event = order.undelivered.pop()
+            records = self.story.records
+            self.story.tell(msgspec.structs.replace(event, at_ms=self.story.at_ms))
+            made = self.story.records[len(records) :]
+            cut = self.draw(st.integers(0, len(made)))
+            self.story.effects = [Persist(record) for record in (*records, *made[:cut])]
+            for record in made[:cut]:
+                if isinstance(record, IntentMade):
+                    self.orders[record.intent.client_id] = VenueOrder(record.intent)
+            self.armed_ms = None
+            self.restart()
 
     def exit(self) -> None:
         self.tell(ExitWanted("t1", "operator", self.story.at_ms))
@@ -182,7 +198,7 @@ class World:
     def act(self) -> None:
         self.story.at_ms += self.draw(st.integers(0, 400))
         order = self.draw(st.sampled_from(list(self.orders.values())))
-        deed = self.draw(st.integers(0, 20))
+        deed = self.draw(st.integers(0, 21))
         match deed:
             case 0:
                 self.ring()
@@ -202,7 +218,9 @@ class World:
                 self.restart()
             case 8:
                 self.accept(order)
-            case 9 | 10 | 11:
+            case 9:
+                self.crash(order)
+            case 10 | 11 | 12:
                 self.fill(order)
             case _:
                 self.deliver(order)
@@ -217,7 +235,7 @@ class World:
             assert 0 <= self.truly_held(leg) <= trade.plan.lots(leg), "I4, by the venue's truth"
             assert sum(not order.settled for order in trade.of_leg(leg)) <= 1, "one order at a time on a leg"
         if trade.state in WAITING:
-            assert trade.due_ms is not None, "I3: its clock is running"
+            assert trade.due_ms == self.armed_ms, "I3: its clock is running"
             assert self.rings <= len(trade.plan.bounds_bps), "I3: within its budget"
         elif trade.state is State.HALTED:
             assert self.alerted, "I3: halted with an alert out"

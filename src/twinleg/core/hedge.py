@@ -15,7 +15,6 @@ from typing import Any
 
 import msgspec
 
-from twinleg.core.amounts import micro_usd
 from twinleg.core.effects import Alert, Arm, Cancel, Effect, Persist, Place, Query, Severity
 from twinleg.core.orders import (
     ADDING,
@@ -40,7 +39,7 @@ from twinleg.core.orders import (
     client_id,
 )
 from twinleg.core.records import IntentMade, JournalRecord, StateChanged
-from twinleg.core.trade import Trade, apply, exposed, news, order_of
+from twinleg.core.trade import Trade, apply, contradiction, exposed, halt_text, news, order_of, unhedged_micro_usd
 
 BPS = 10_000
 
@@ -77,8 +76,7 @@ class _Move:
     def change(
         self, state: State, because: str, *, spent: int = 0, due_ms: int | None = None, exit_reason: str | None = None
     ) -> None:
-        """Go to `state`, with the clock at `due_ms` (None: without a clock). The first exit reason stays."""
-        was_due_ms = self.trade.due_ms
+        """Go to `state`, with the clock at `due_ms` (None: without one). The first exit reason stays."""
         self.record(
             StateChanged(
                 trade_id=self.trade.plan.trade_id,
@@ -90,8 +88,6 @@ class _Move:
                 at_ms=self.at_ms,
             )
         )
-        if due_ms is not None and due_ms != was_due_ms:
-            self.deeds.append(Arm(self.trade.plan.trade_id, due_ms))
 
     def place(self, leg: Leg, purpose: Purpose, size_lots: int, limit_ticks: int, decision_ticks: int) -> None:
         """One more order on a leg. The assertions are invariant I4: never above the plan, never below flat."""
@@ -120,12 +116,6 @@ class _Move:
         self.record(IntentMade(intent=intent, at_ms=self.at_ms))
         self.deeds.append(Place(intent))
 
-    def halt(self, because: str) -> None:
-        """No more from us: cancel what may rest, tell the operator."""
-        self.deeds += [Cancel(order.intent.client_id) for order in self.trade.unsettled if not order.ended]
-        self.change(State.HALTED, because, spent=self.trade.attempts_spent)
-        self.deeds.append(Alert(Severity.CRITICAL, _halt_text(self.trade, because)))
-
 
 def step(trade: Trade, event: Event, quotes: Quotes | None = None) -> tuple[Trade, tuple[Effect, ...]]:
     """What `event` makes of `trade`: the new trade and the effects, every Persist first.
@@ -147,7 +137,9 @@ def step(trade: Trade, event: Event, quotes: Quotes | None = None) -> tuple[Trad
 def _start(move: _Move, _event: Started) -> None:
     """Both legs at once, bounded, each with its planned size."""
     plan = move.trade.plan
-    move.change(State.ENTERING, "started", due_ms=move.at_ms + plan.unhedged_ms_max)
+    due_ms = move.at_ms + plan.unhedged_ms_max
+    move.change(State.ENTERING, "started", due_ms=due_ms)
+    move.deeds.append(Arm(plan.trade_id, due_ms))
     for leg in Leg:
         leg_plan = plan.leg(leg)
         move.place(leg, Purpose.ENTER, plan.lots(leg), leg_plan.limit_ticks, leg_plan.decision_ticks)
@@ -163,9 +155,9 @@ def _pursued(move: _Move, event: OrderEvent) -> None:
         _pursue(move)
 
 
-def _entry_late(move: _Move, event: DeadlinePassed | Resumed) -> None:
+def _entry_late(move: _Move, event: DeadlinePassed) -> None:
     if not _stale(move, event):
-        _repair(move, "entry not settled in time" if isinstance(event, DeadlinePassed) else "restarted while entering")
+        _repair(move, "entry not settled in time")
 
 
 def _hedged(move: _Move, event: OrderEvent) -> None:
@@ -203,18 +195,32 @@ def _next_attempt(move: _Move, event: DeadlinePassed) -> None:
         return
     spent = trade.attempts_spent + 1
     if spent >= len(trade.plan.bounds_bps):
-        move.halt(f"{trade.state.value} failed after {spent} attempts")
+        _halt(move, f"{trade.state.value} failed after {spent} attempts")
         return
     _attempt(move, trade.state, f"attempt {spent + 1}", spent=spent)
 
 
-def _resume(move: _Move, _event: Resumed) -> None:
-    """Read back what was open when the process died, within the attempt that was under way."""
-    _attempt(move, move.trade.state, "restarted", spent=move.trade.attempts_spent)
+def _resumed(move: _Move, _event: Resumed) -> None:
+    """Finish what is unfinished. The crash may have cut the last step's records short anywhere, so that facts are known
+    whose consequences are not: every state looks at its facts again."""
+    trade = move.trade
+    wrong = contradiction(trade)
+    if wrong is not None:
+        _halt(move, wrong)
+    elif trade.state is State.ENTERING:
+        _repair(move, "restarted while entering")
+    elif trade.state is State.HEDGED and (trade.unsettled or exposed(trade)):
+        _repair(move, "restarted with legs unsettled")
+    elif trade.state is State.CLOSED and not trade.finished:
+        _exit(move, "restarted with legs unsettled")
+    elif trade.state in (State.REPAIRING, State.EXITING):
+        _attempt(move, trade.state, "restarted", spent=trade.attempts_spent)
 
 
 def _remind(move: _Move, _event: Resumed) -> None:
-    move.deeds.append(Alert(Severity.CRITICAL, _halt_text(move.trade, "still halted after a restart")))
+    """The operator decides, on fresh facts."""
+    _read_back(move)
+    move.deeds.append(Alert(Severity.CRITICAL, halt_text(move.trade, "still halted after a restart")))
 
 
 def _ignore(_move: _Move, _event: Event) -> None:
@@ -229,24 +235,19 @@ def _noted(move: _Move, event: OrderEvent) -> bool:
     try:
         order = order_of(move.trade, event.client_id)
     except LookupError as error:
-        _contradicted(move, str(error))
+        _halt(move, str(error))
         return False
     record = news(move.trade, order, event)
     if record is None:
         return False
     move.record(record)
-    order = order_of(move.trade, event.client_id)
-    if max(order.filled_lots, order.done_lots) > order.intent.size_lots:
-        _contradicted(move, f"order {event.client_id} filled more than its size")
+    wrong = contradiction(move.trade)
+    if wrong is not None:
+        _halt(move, wrong)
         return False
-    if order.status is OrderStatus.UNKNOWN:
+    if order_of(move.trade, event.client_id).status is OrderStatus.UNKNOWN:
         move.deeds.append(Query(event.client_id))
     return True
-
-
-def _contradicted(move: _Move, because: str) -> None:
-    if move.trade.state is not State.HALTED:
-        move.halt(because)
 
 
 def _pursue(move: _Move) -> None:
@@ -261,7 +262,7 @@ def _match_legs(move: _Move) -> None:
     """Compare what filled, once every order is settled: hold, close, or unwind the excess."""
     trade = move.trade
     if trade.unsettled:
-        if trade.state is State.ENTERING and _unhedged_micro_usd(trade) > trade.plan.unhedged_notional_max_micro_usd:
+        if trade.state is State.ENTERING and unhedged_micro_usd(trade) > trade.plan.unhedged_notional_max_micro_usd:
             _repair(move, "more unhedged than allowed")
         return
     over = exposed(trade)
@@ -274,7 +275,7 @@ def _match_legs(move: _Move) -> None:
     elif over is not None:
         _shed(move, Purpose.REPAIR, *over)
     elif any(trade.held(leg) < trade.plan.leg(leg).lots_per_common_lot for leg in Leg):
-        _exit(move, "less than one common lot is hedged")
+        _exit(move, "too little filled", "less than one common lot was hedged")
     else:
         move.change(State.HEDGED, "legs match")
 
@@ -302,11 +303,29 @@ def _attempt(move: _Move, state: State, because: str, *, spent: int = 0, exit_re
     """Begin an attempt: its clock, then what is open is cancelled and read back (never sent again), then new orders."""
     due_ms = move.at_ms + move.trade.plan.attempt_ms
     move.change(state, because, spent=spent, due_ms=due_ms, exit_reason=exit_reason)
-    for order in move.trade.unsettled:
-        if not order.ended:
-            move.deeds.append(Cancel(order.intent.client_id))
-        move.deeds.append(Query(order.intent.client_id))
+    move.deeds.append(Arm(move.trade.plan.trade_id, due_ms))
+    _cancel(move)
+    _read_back(move)
     _pursue(move)
+
+
+def _halt(move: _Move, because: str) -> None:
+    """No more from us: cancel what may rest, tell the operator. Halted stays halted."""
+    if move.trade.state is State.HALTED:
+        return
+    _cancel(move)
+    move.change(State.HALTED, because, spent=move.trade.attempts_spent)
+    move.deeds.append(Alert(Severity.CRITICAL, halt_text(move.trade, because)))
+
+
+def _cancel(move: _Move) -> None:
+    """Take back what may rest."""
+    move.deeds += [Cancel(order.intent.client_id) for order in move.trade.unsettled if not order.ended]
+
+
+def _read_back(move: _Move) -> None:
+    """Ask for every order that may still fill, or whose fills have not all been seen."""
+    move.deeds += [Query(order.intent.client_id) for order in move.trade.unsettled]
 
 
 def _shed(move: _Move, purpose: Purpose, leg: Leg, size_lots: int) -> None:
@@ -336,24 +355,9 @@ def _reference(move: _Move, leg: Leg, side: Side) -> int:
     return move.trade.plan.leg(leg).decision_ticks if touch is None else touch
 
 
-def _unhedged_micro_usd(trade: Trade) -> int:
-    over = exposed(trade)
-    if over is None:
-        return 0
-    leg, lots = over
-    return micro_usd(lots * trade.plan.leg(leg).decision_ticks * trade.plan.leg(leg).money_unit)
-
-
-def _stale(move: _Move, event: DeadlinePassed | Resumed) -> bool:
+def _stale(move: _Move, event: DeadlinePassed) -> bool:
     """A clock that was armed for an earlier phase and has been replaced since."""
-    return isinstance(event, DeadlinePassed) and (move.trade.due_ms is None or event.at_ms < move.trade.due_ms)
-
-
-def _halt_text(trade: Trade, because: str) -> str:
-    plan = trade.plan
-    held = ", ".join(f"{leg.value} {trade.held(leg)} lots of {plan.leg(leg).market}" for leg in Leg)
-    unsettled = "".join(f", order {order.intent.client_id} is {order.status.value}" for order in trade.unsettled)
-    return f"trade {plan.trade_id} ({plan.asset}) halted: {because}; holds {held}{unsettled}"
+    return move.trade.due_ms is None or event.at_ms < move.trade.due_ms
 
 
 _Handler = Callable[[_Move, Any], None]
@@ -364,21 +368,22 @@ TABLE: dict[tuple[State, type], _Handler] = {
     (State.PLANNED, Resumed): _abandon,
     (State.ENTERING, DeadlinePassed): _entry_late,
     (State.ENTERING, ExitWanted): _exit_later,
-    (State.ENTERING, Resumed): _entry_late,
+    (State.ENTERING, Resumed): _resumed,
     (State.HEDGED, DeadlinePassed): _ignore,
     (State.HEDGED, ExitWanted): _exit_now,
-    (State.HEDGED, Resumed): _ignore,
+    (State.HEDGED, Resumed): _resumed,
     (State.REPAIRING, DeadlinePassed): _next_attempt,
     (State.REPAIRING, ExitWanted): _exit_later,
-    (State.REPAIRING, Resumed): _resume,
+    (State.REPAIRING, Resumed): _resumed,
     (State.EXITING, DeadlinePassed): _next_attempt,
     (State.EXITING, ExitWanted): _ignore,
-    (State.EXITING, Resumed): _resume,
+    (State.EXITING, Resumed): _resumed,
     (State.HALTED, DeadlinePassed): _ignore,
     (State.HALTED, ExitWanted): _ignore,
     (State.HALTED, Resumed): _remind,
     (State.CLOSED, DeadlinePassed): _ignore,
     (State.CLOSED, ExitWanted): _ignore,
+    (State.CLOSED, Resumed): _resumed,
     **{
         (state, event): handler
         for state, handler in {

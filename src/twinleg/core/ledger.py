@@ -176,7 +176,7 @@ class Ledger:
         return account
 
     def _retire(self, trade_id: str, account: TradeAccount) -> None:
-        if account.trade.state is not State.CLOSED:
+        if not account.trade.finished:
             self._closed.pop(trade_id, None)
             return
         self._closed.setdefault(trade_id)
@@ -191,8 +191,8 @@ class Ledger:
                 self.retired_micro_usd[venue] = self.retired_micro_usd.get(venue, 0) + made.equity_change_micro_usd
 
     def open_trades(self) -> list[TradeAccount]:
-        """Every trade that is not CLOSED, HALTED ones included."""
-        return [account for account in self.trades.values() if account.trade.state is not State.CLOSED]
+        """Every trade that is not finished, HALTED ones included."""
+        return [account for trade_id, account in self.trades.items() if trade_id not in self._closed]
 
     def positions(self) -> dict[str, int]:
         """Signed lots by market over all trades; markets where nothing is held are left out."""

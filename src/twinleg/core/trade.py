@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from twinleg.core.amounts import micro_usd
 from twinleg.core.orders import (
     ADDING,
     Filled,
@@ -73,6 +74,11 @@ class Trade(msgspec.Struct, frozen=True):
     def flat(self) -> bool:
         return self.held(Leg.LONG) == 0 and self.held(Leg.SHORT) == 0
 
+    @property
+    def finished(self) -> bool:
+        """Closed, and nothing is known that speaks against it (a crash may cut a step's records short)."""
+        return self.state is State.CLOSED and self.flat and not self.unsettled
+
 
 def exposed(trade: Trade) -> tuple[Leg, int] | None:
     """The leg that holds more and by how many of its own lots, or None within one common lot (dust, carried)."""
@@ -81,6 +87,31 @@ def exposed(trade: Trade) -> tuple[Leg, int] | None:
     if abs(gap) < long_lot * short_lot:
         return None
     return (Leg.LONG, gap // short_lot) if gap > 0 else (Leg.SHORT, -gap // long_lot)
+
+
+def unhedged_micro_usd(trade: Trade) -> int:
+    """What the exposed leg holds too much, at its decision price."""
+    over = exposed(trade)
+    if over is None:
+        return 0
+    leg, lots = over
+    return micro_usd(lots * trade.plan.leg(leg).decision_ticks * trade.plan.leg(leg).money_unit)
+
+
+def contradiction(trade: Trade) -> str | None:
+    """What cannot be true in what we know of the trade, or None."""
+    for order in trade.orders:
+        if max(order.filled_lots, order.done_lots) > order.intent.size_lots:
+            return f"order {order.intent.client_id} filled more than its size"
+    return None
+
+
+def halt_text(trade: Trade, because: str) -> str:
+    """What the operator must know of a trade that halts."""
+    plan = trade.plan
+    held = ", ".join(f"{leg.value} {trade.held(leg)} lots of {plan.leg(leg).market}" for leg in Leg)
+    unsettled = "".join(f", order {order.intent.client_id} is {order.status.value}" for order in trade.unsettled)
+    return f"trade {plan.trade_id} ({plan.asset}) halted: {because}; holds {held}{unsettled}"
 
 
 def apply(trade: Trade, record: JournalRecord) -> Trade:
