@@ -85,8 +85,10 @@ def settled(key: str, rate: float, at_ms: int, *, price: float | None = None, st
     return FundingSettled(key, rate, 1.0, price, at_ms + stamp_late_ms, source)
 
 
-def snapshot(key: str, levels: tuple[list[Level], list[Level]], at_ns: int = NOW_NS) -> BookSnapshot:
-    return BookSnapshot(key, levels[0], levels[1], NOW_MS, at_ns)
+def snapshot(
+    key: str, levels: tuple[list[Level], list[Level]], at_ms: int = NOW_MS, at_ns: int = NOW_NS
+) -> BookSnapshot:
+    return BookSnapshot(key, levels[0], levels[1], at_ms, at_ns)
 
 
 def funding_told(key: str, rates: list[float], now_ms: int = NOW_MS) -> list[MarketEvent]:
@@ -135,8 +137,8 @@ def pair(pair_limits: Limits = LIMITS, *, sampled: bool = True, one: Market = ON
 def told(one: Market = ONE, two: Market = TWO, now_ms: int = NOW_MS, now_ns: int = NOW_NS) -> list[MarketEvent]:
     """The same pair as events, listings left out: books, index prices, funding."""
     return [
-        snapshot(one.key, BOOK_ONE, now_ns),
-        snapshot(two.key, BOOK_TWO, now_ns),
+        snapshot(one.key, BOOK_ONE, now_ms, now_ns),
+        snapshot(two.key, BOOK_TWO, now_ms, now_ns),
         Stats(one.key, 0.01, 0.01, None, now_ms, now_ns),
         Stats(two.key, 0.00001, 0.00001, None, now_ms, now_ns),
         *funding_told(one.key, LONG_RATES, now_ms),

@@ -84,6 +84,10 @@ class _Settled(msgspec.Struct, frozen=True):
     at_ms: int
 
 
+class _TryAgain(msgspec.Struct, frozen=True):
+    """The journal refused an entry: after a while the next one may try."""
+
+
 class Desk:
     """All trades of one process. `open`, `settled` and `wants_exit` may be called on the tick; `run` does the work."""
 
@@ -100,7 +104,7 @@ class Desk:
         self._journal, self._gate, self._clock = journal, gate, clock
         self._quotes, self._unfit = quotes, unfit
         self.ledger = ledger
-        self._inbox: deque[Event | _Settled] = deque()
+        self._inbox: deque[Event | _Settled | _TryAgain] = deque()
         self._news = asyncio.Event()
         self._due_ms: dict[str, int] = {}
         self.trouble: str | None = None
@@ -136,6 +140,7 @@ class Desk:
             self._append(TradePlanned(at_ms=now_ms, plan=plan, terms=named))
         except JournalError as error:
             self._in_trouble(error)
+            self._tell(_TryAgain())
             return
         self.executed += 1
         LOG.info("%s: %s long %s short %s", plan.trade_id, plan.asset, plan.long.market, plan.short.market)
@@ -175,25 +180,38 @@ class Desk:
             event = self._inbox.popleft()
             if isinstance(event, _Settled):
                 await self._book(event)
+            elif isinstance(event, _TryAgain):
+                await self._clock.sleep(JOURNAL_RETRY_S)
+                self.trouble = None
             else:
                 await self._handle(event)
 
-    async def settle(self, grace_s: float) -> None:
-        """Wait until nothing is under way, at most `grace_s`: hedged trades may stay, entering ones should not."""
-        end_ms = self._clock.wall_ms() + int(grace_s * 1_000)
-        while self._clock.wall_ms() < end_ms:
+    async def settle(self, grace_s: float) -> bool:
+        """Wait at most `grace_s` until nothing is under way (hedged trades may stay); False when something still is."""
+        end_ns = self._clock.mono_ns() + int(grace_s * 1e9)
+        while self._clock.mono_ns() < end_ns:
             moving = [one for one in self.ledger.open_trades() if one.trade.state not in _RESTING]
             if not self._inbox and not moving:
-                return
+                return True
             self.on_time(self._clock.wall_ms())
             await self._clock.sleep(0.02)
+        return False
 
     async def _handle(self, event: Event) -> None:
         account = self._account(event)
         _, effects = step(account.trade, event, self._quotes(account.trade.plan))
         await self._persist([effect.record for effect in effects if isinstance(effect, Persist)])
+        late = self._too_late(effects, account.trade.plan)
         for effect in effects:
-            self._do(effect, account)
+            self._do(effect, late)
+
+    def _too_late(self, effects: tuple[Effect, ...], plan: TradePlan) -> str | None:
+        """Why the entry among `effects`, if any, must not be sent any more: asked once, so that no leg goes alone."""
+        intents = [one.intent for one in effects if isinstance(one, Place)]
+        deadlines_ms = [intent.deadline_ms for intent in intents if intent.purpose is Purpose.ENTER]
+        if deadlines_ms and min(deadlines_ms) <= self._clock.wall_ms():
+            return "its time passed while the journal was written"
+        return self._unfit(plan) if deadlines_ms else None
 
     async def _book(self, settled: _Settled) -> None:
         for account in self._concerned(settled.event.market, settled.at_ms):
@@ -218,15 +236,14 @@ class Desk:
             else:
                 sequence = self.trouble = None
 
-    def _do(self, effect: Effect, account: TradeAccount) -> None:
+    def _do(self, effect: Effect, late: str | None) -> None:
         now_ms = self._clock.wall_ms()
         match effect:
             case Place(intent):
-                reason = self._unfit(account.trade.plan) if intent.purpose is Purpose.ENTER else None
-                if reason is None:
+                if late is None:
                     self._gate.submit(intent, now_ms)
                 else:
-                    self._tell(OrderRejected(intent.client_id, f"not sent: {reason}", now_ms))
+                    self._tell(OrderRejected(intent.client_id, f"not sent: {late}", now_ms))
             case Cancel(client_id):
                 self._gate.cancel(client_id, now_ms)
             case Query(client_id):
@@ -250,7 +267,7 @@ class Desk:
             LOG.critical("the journal fails, nothing is opened or sent until it works again: %s", error)
         self.trouble = str(error)
 
-    def _tell(self, event: Event | _Settled) -> None:
+    def _tell(self, event: Event | _Settled | _TryAgain) -> None:
         if len(self._inbox) >= INBOX_MAX:
             raise RuntimeError(f"{INBOX_MAX} events wait for the desk")
         self._inbox.append(event)

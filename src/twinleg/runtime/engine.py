@@ -10,7 +10,6 @@ Everything here runs on the event loop's thread, in the call that brought the ev
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections import Counter, deque
 from collections.abc import Callable
@@ -195,8 +194,5 @@ class Engine:
     async def stop(self, reason: str, grace_s: float) -> None:
         """No entries from now on; what is entering or leaving is finished or unwound within the grace time."""
         self.stopping = reason
-        try:
-            async with asyncio.timeout(grace_s + 1):
-                await self.desk.settle(grace_s)
-        except TimeoutError:
+        if not await self.desk.settle(grace_s):
             LOG.warning("trades were still moving after %.0f s; a restart goes on with them", grace_s)
