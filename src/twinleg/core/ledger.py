@@ -130,11 +130,15 @@ class TradeAccount(msgspec.Struct, frozen=True, kw_only=True):
     """How long they did in all, without the stretch that is going on."""
     long: LegAccount = LegAccount()
     short: LegAccount = LegAccount()
+    final: dict[Leg, Pnl] | None = None
+    """Per leg, once the trade is finished: no price changes it any more. Spares valuing old trades again and again."""
 
     def leg(self, leg: Leg) -> LegAccount:
         return self.long if leg is Leg.LONG else self.short
 
     def leg_pnl(self, leg: Leg, mids: Mids) -> Pnl:
+        if self.final is not None:
+            return self.final[leg]
         plan = self.trade.plan.leg(leg)
         return self.leg(leg).pnl(leg, plan, mids.get(plan.market))
 
@@ -169,14 +173,16 @@ class Ledger:
             known = self.trades.get(record.trade_id)
             if known is None:
                 raise LedgerError(f"{type(record).__name__} of unknown trade {record.trade_id}")
-            account = _account_after(known, record)
+            account = _account_after(msgspec.structs.replace(known, final=None), record)
+        if account.trade.finished:
+            account = msgspec.structs.replace(account, final={leg: account.leg_pnl(leg, {}) for leg in Leg})
         self.applied += 1
         self.trades[record.trade_id] = account
         self._retire(record.trade_id, account)
         return account
 
     def _retire(self, trade_id: str, account: TradeAccount) -> None:
-        if not account.trade.finished:
+        if account.final is None:
             self._closed.pop(trade_id, None)
             return
         self._closed.setdefault(trade_id)
