@@ -29,7 +29,7 @@ check: $(VENV)/dev.stamp ## format, lint, strict types, import contracts, house 
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-cache
-	@$(BIN)/python -m pytest -n 2 -W error
+	@$(BIN)/python -m pytest -n 2
 
 bench: $(VENV)/dev.stamp ## the numbers, medians of interleaved runs
 	@$(BIN)/python -m bench
