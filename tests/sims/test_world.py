@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
-from statistics import mean
+from random import Random
+from statistics import mean, pstdev
 
 import pytest
 from hypothesis import given, settings
@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from twinleg_sims.funding import FUNDING_TERMS, HOUR_MS, Funding
 from twinleg_sims.listings import EXTENDED, LIGHTER, VENUES, first_assets
-from twinleg_sims.market import FIRST_OUTSIDE_OWNER, SimMarket
+from twinleg_sims.market import FIRST_OUTSIDE_OWNER, Premium, SimMarket
 from twinleg_sims.matching import Outcome
 from twinleg_sims.world import NewOrder, World
 
@@ -115,27 +115,25 @@ def test_books_are_deep_and_never_crossed(hour: tuple[World, dict[str, list[floa
                 assert market.book.trade_count > 60
 
 
-def test_bases_return_and_some_pay_more_than_the_fees(hour: tuple[World, dict[str, list[float]]]) -> None:
+def test_some_bases_swing_by_more_than_the_fees_and_most_do_not(hour: tuple[World, dict[str, list[float]]]) -> None:
     """A round trip costs two Extended taker fees (5 bp) and two spreads; a few assets swing far more, most far less."""
     swings = {name: max(values) - min(values) for name, values in hour[1].items()}
     tradable = [name for name, swing in swings.items() if swing > 15]
     quiet = [name for name, swing in swings.items() if swing < 12]
     assert 2 <= len(tradable) <= 16, swings
     assert len(quiet) >= 15, swings
-    for name in tradable:
-        values = hour[1][name]
-        middle = mean(values)
-        away = [
-            b - a
-            for a, b in pairwise(values)
-            if abs(a - middle) > 0.5 * swings[name] / 2 and (b - a) * (a - middle) > 0
-        ]
-        back = [
-            b - a
-            for a, b in pairwise(values)
-            if abs(a - middle) > 0.5 * swings[name] / 2 and (b - a) * (a - middle) < 0
-        ]
-        assert sum(map(abs, back)) > sum(map(abs, away)) * 0.9, name
+
+
+def test_a_premium_comes_back_and_keeps_its_spread_whatever_the_step() -> None:
+    """Ornstein-Uhlenbeck: far away it decays by half each half-life, and its deviation neither grows nor dies."""
+    for step_ms in (250.0, 60_000.0, 600_000.0):
+        dice = Random(1)
+        premium = Premium(0.0, 0.0, fast_sd=0.001, fast_half_life_ms=60_000.0, fast=1.0)
+        for _ in range(round(600_000 / step_ms)):
+            premium.advance(step_ms, dice)
+        assert abs(premium.fast) == pytest.approx(0.5**10, abs=0.005)
+        values = [premium.advance(step_ms, dice) for _ in range(20_000)]
+        assert pstdev(values[-10_000:]) == pytest.approx(0.001, rel=0.35)
 
 
 def test_funding_has_a_past_stays_in_range_and_differs_between_venues(
@@ -180,7 +178,7 @@ def test_formulas_clamp_and_weigh() -> None:
     assert lighter.rate([1.0] * 60) == 0.005
     assert lighter.rate([-1.0]) == -0.005
     late = [0.0] * 30 + [0.004] * 30
-    assert extended.rate(late) > lighter.rate(late)
+    assert (lighter.rate(late), extended.rate(late)) == (0.000187, 0.00031)
     funding = Funding(lighter)
     funding.sample(0.0013)
     assert funding.settle(3 * HOUR_MS, 10.0).rate_per_hour == 0.0001

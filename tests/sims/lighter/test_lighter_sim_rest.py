@@ -150,7 +150,7 @@ def test_candles_end_where_the_last_trade_was() -> None:
         ("/api/v1/orderBookOrders", {"market_id": 77, "limit": 5}),
         ("/api/v1/recentTrades", {"market_id": "x", "limit": 5}),
         ("/api/v1/candles", {"market_id": 0, "resolution": "7m", **SPAN}),
-            ("/api/v1/fundings", {"market_id": 0, "resolution": "1h", "start_timestamp": 5, "end_timestamp": 1}),
+        ("/api/v1/fundings", {"market_id": 0, "resolution": "1h", "start_timestamp": 5, "end_timestamp": 1}),
         ("/api/v1/orderBooks", {"filter": "swaps"}),
     ],
 )

@@ -50,21 +50,22 @@ def test_updates_are_batched_for_fifty_milliseconds() -> None:
     assert min(b - a for a, b in pairwise(stamps[1:])) >= 50
 
 
-def test_a_late_subscriber_joins_the_same_chain() -> None:
+def test_late_subscribers_join_the_same_chain() -> None:
+    """At many moments, so that changes are pending for the earlier ones at some of them."""
     bench = opened()
+    books = {connection: ClientBook() for connection in range(1, 13)}
     bench.subscribe("order_book/0")
-    bench.run(1_015, step_ms=35)
-    bench.open(2)
-    bench.subscribe("order_book/0", connection=2)
-    bench.run(3_000)
-    books = {1: ClientBook(), 2: ClientBook()}
+    for connection in list(books)[1:]:
+        bench.run(310, step_ms=10)
+        bench.open(connection)
+        bench.subscribe("order_book/0", connection=connection)
+    bench.run(1_000)
     for connection, book in books.items():
         for frame in bench.frames(connection):
             if frame["type"] != "connected":
                 book.take(frame)
-    assert books[1].gaps == books[2].gaps == 0
-    assert books[1].bids == books[2].bids
-    assert books[1].nonce == books[2].nonce
+        assert book.gaps == 0
+        assert (book.nonce, book.bids, book.asks) == (books[1].nonce, books[1].bids, books[1].asks)
 
 
 def test_unsubscribing_stops_the_channel_and_a_new_snapshot_can_be_had() -> None:
