@@ -173,6 +173,13 @@ def other_thing(made: Pair) -> None:
 
 def other_multiplier(made: Pair) -> None:
     made.short.index_price = 0.01
+    made.short.book.snapshot([(20_060_000, 10)], [(20_064_000, 10)], NOW_MS, NOW_NS)
+
+
+def old_tick(made: Pair) -> None:
+    """The venue's tick became a tenth, and the feed goes on with the old one."""
+    made.long.refresh(market(ONE, price_grid=Grid(7)))
+    made.long.book.snapshot(*BOOK_ONE, NOW_MS, NOW_NS)
 
 
 def other_quote(made: Pair) -> None:
@@ -195,6 +202,7 @@ def other_quote(made: Pair) -> None:
         (zero_index, "index_missing", "PEPE"),
         (other_thing, "not_same_thing", "PEPE"),
         (other_multiplier, "not_same_thing", "PEPE"),
+        (old_tick, "price_implausible", "one:1000PEPE"),
         (other_quote, "quote_currency", "USDC against USDT"),
     ],
 )

@@ -1,7 +1,8 @@
 """When to leave a hedged trade. Pure: the pair as it is now and the trade's own figures in, a reason out.
 
 What it cost to get in is sunk, and getting out costs the same whenever it is done: a trade is held while the coming
-horizon is expected to pay, and left when it is not, when it has earned what it was opened for, or when it loses too much.
+horizon is expected to pay, and left when it is not, when it has earned what it was opened for, or when it loses too
+much.
 """
 
 from __future__ import annotations

@@ -22,6 +22,8 @@ SAMPLES = 600
 """Basis samples kept per pair: ten minutes at one a second."""
 SAMPLES_MIN = 30
 STATS_AGE_MS_MAX = 120_000
+PRICE_INDEX_BPS_MAX = 1_000.0
+"""A book further than this from its market's own index is misread (an old tick or multiplier), or is no market."""
 SIZE_GRID_USD = (10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000)
 NS_PER_MS = 1_000_000
 
@@ -267,6 +269,13 @@ def _thing_gates(pair: Pair, limits: Limits) -> list[Refusal]:
         found.append(
             Refusal("not_same_thing", f"{pair.asset}: index prices differ", apart_bps, limits.index_deviation_bps_max)
         )
+    for leg, index_price in ((long, long.index_price), (short, short.index_price)):
+        if not _usable(leg.book):
+            continue
+        away_bps = deviation_bps(leg.book.mid_ticks * leg.price_unit, 1, index_price, leg.asset.multiplier)
+        if away_bps > PRICE_INDEX_BPS_MAX:
+            detail = f"{leg.market.key}: the book is far from its own index price"
+            found.append(Refusal("price_implausible", detail, away_bps, PRICE_INDEX_BPS_MAX))
     if long.market.quote != short.market.quote:
         detail = f"{long.market.quote} against {short.market.quote}: no observed ratio between the two"
         found.append(Refusal("quote_currency", detail))
