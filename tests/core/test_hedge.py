@@ -27,7 +27,7 @@ from twinleg.core.orders import (
     State,
 )
 from twinleg.core.records import FillSeen
-from twinleg.core.trade import Trade
+from twinleg.core.trade import Trade, exposed
 
 
 def one_of_each_state() -> dict[State, Story]:
@@ -115,6 +115,16 @@ def test_dust_below_a_common_lot_is_carried() -> None:
     assert len(story.placed) == 2
 
 
+@pytest.mark.parametrize(("long_lots", "short_lots"), [(4, 1), (10, 5), (5, 5)])
+def test_a_gap_just_below_a_common_lot_is_no_exposure(long_lots: int, short_lots: int) -> None:
+    story = Story().start().fills("t1-long-0", long_lots).fills("t1-short-0", short_lots)
+    assert exposed(story.trade) is None
+
+
+def test_one_common_lot_is_worth_holding() -> None:
+    assert Story().start().takes("t1-long-0", 3).takes("t1-short-0", 2).trade.state is State.HEDGED
+
+
 def test_less_than_a_common_lot_is_not_worth_holding() -> None:
     story = Story().start().takes("t1-long-0", 2).takes("t1-short-0", 0 + 1)
     assert story.trade.state is State.EXITING
@@ -136,7 +146,9 @@ def test_a_duplicate_fill_counts_once() -> None:
 
 def test_too_much_unhedged_starts_repair_before_the_deadline() -> None:
     small = plan(unhedged_notional_max_micro_usd=1_000_000)
-    story = Story(Trade(small)).start().fills("t1-long-0", 6)
+    story = Story(Trade(small)).start().fills("t1-long-0", 5)
+    assert story.trade.state is State.ENTERING, "exactly as much as allowed"
+    story.fills("t1-long-0", 1)
     assert story.trade.state is State.REPAIRING
     assert Cancel("t1-short-0") in story.last
     assert Query("t1-short-0") in story.last
