@@ -13,7 +13,7 @@ from trading_world import FORTH, World, world
 from market_samples import BOOK_ONE, BOOK_TWO, ONE, TWO, limits, market, predicted, settled
 from twinleg.core.funding import HOUR_MS
 from twinleg.core.ledger import TradeAccount
-from twinleg.core.messages import BookDelta, BookLost, FundingSource, MarketStatus
+from twinleg.core.messages import BookDelta, BookLost, FundingSource, MarketsListed, MarketStatus
 from twinleg.core.orders import Leg, OrderStatus, State
 from twinleg.runtime.engine import CROSSED_MS_MAX
 
@@ -93,7 +93,7 @@ async def test_too_little_money_or_a_wrong_clock_refuses_and_is_counted(tmp_path
         await made.live(2.5)
         assert made.accounts == []
         assert made.engine.tally.refused["balance"] >= 2
-        assert made.engine.tally.found >= 1
+        assert made.board.viable_seen >= 1
 
 
 async def test_a_short_leg_that_finds_nothing_is_repaired_by_unwinding_the_long_one(tmp_path: Path) -> None:
@@ -313,6 +313,22 @@ async def test_a_book_that_says_nothing_for_long_is_asked_for_again(tmp_path: Pa
         await made.live(28)
         assert asked == []
         await made.live(5)
+        assert asked == [ONE.key]
+
+
+async def test_the_book_of_a_market_that_comes_back_is_asked_for_again(tmp_path: Path) -> None:
+    """Its feed went on all the time and would never send a snapshot by itself."""
+    async with world(tmp_path) as made:
+        asked: list[str] = []
+        made.engine.resync = asked.append
+        made.tells(watched=False)
+        await made.live(1)
+        made.silent = {ONE.key}
+        made.engine.on_market([MarketsListed("one", (), made.clock.wall_ms())])
+        await made.live(2)
+        assert asked == []
+        made.lists(ONE)
+        await made.live(2)
         assert asked == [ONE.key]
 
 

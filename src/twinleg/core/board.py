@@ -69,6 +69,8 @@ class Board:
         self.unit_trouble: dict[str, str] = {}
         self.health: dict[tuple[str, str], FeedHealth] = {}
         self.trades_seen = 0
+        self.viable_seen = 0
+        """How often a pair became viable."""
         self._listings: dict[str, tuple[Market, ...]] = {}
         self._clock_told: set[str] = set()
         self._estimated_ns = -ESTIMATES_EVERY_NS
@@ -199,6 +201,7 @@ class Board:
             pair.alive_since_ms = None
         elif pair.alive_since_ms is None:
             pair.alive_since_ms = now_ms
+            self.viable_seen += 1
         self.found[pair.key] = opportunity
         return opportunity
 

@@ -16,12 +16,13 @@ from collections.abc import Callable
 
 import msgspec
 
-from twinleg.core.board import Board
+from twinleg.core.board import VANISHED, Board
+from twinleg.core.book import Book
 from twinleg.core.edge import Opportunity
 from twinleg.core.exits import exit_reason
 from twinleg.core.guard import Approved, approve
 from twinleg.core.hedge import Quote, Quotes
-from twinleg.core.messages import BookDelta, FundingSettled, MarketEvent, Refusal
+from twinleg.core.messages import BookDelta, FundingSettled, MarketEvent, MarketStatus, Refusal
 from twinleg.core.orders import Leg, State, TradePlan
 from twinleg.core.pairs import NS_PER_MS, Pair
 from twinleg.runtime.desk import Budgets, Desk
@@ -43,7 +44,6 @@ class Tally(msgspec.Struct):
     """Counts since the start."""
 
     events: int = 0
-    found: int = 0
     refused: Counter[str] = msgspec.field(default_factory=Counter)
     best_edge_bps: float | None = None
     latencies_ns: deque[int] = msgspec.field(default_factory=lambda: deque(maxlen=LATENCIES_KEPT))
@@ -134,8 +134,6 @@ class Engine:
             return
         if tally.best_edge_bps is None or opportunity.net_bps > tally.best_edge_bps:
             tally.best_edge_bps = opportunity.net_bps
-        if opportunity.alive_since_ms is not None and now_ms - opportunity.alive_since_ms < 1_000:
-            tally.found += 1
         leave = self._leave(pair, opportunity)
         if isinstance(leave, Approved):
             self.desk.open(leave, pair, self._budgets, now_ms)
@@ -154,21 +152,24 @@ class Engine:
             self.desk.wants_exit(plan.trade_id, reason, now_ms)
 
     def _mend_books(self, now_ms: int, now_ns: int) -> None:
-        """Ask again for books that stay crossed or that have long said nothing, each at most once a minute."""
+        """Ask again for books that a fresh snapshot may mend, each at most once a minute."""
         for key, book in self.board.books.items():
-            if not (book.ready and self.board.pairs_of.get(key)):
-                self._crossed_since_ms.pop(key, None)
-                continue
-            if not book.crossed:
-                self._crossed_since_ms.pop(key, None)
-            since_ms = self._crossed_since_ms.setdefault(key, now_ms) if book.crossed else now_ms
-            silent_ms = (now_ns - book.received_ns) // NS_PER_MS
-            if now_ms - since_ms < CROSSED_MS_MAX and silent_ms < SPEECHLESS_MS_MAX:
+            if not (self.board.pairs_of.get(key) and self._wants_snapshot(key, book, now_ms, now_ns)):
                 continue
             if now_ms - self._resynced_ms.get(key, 0) >= RESYNC_EVERY_MS:
                 self._resynced_ms[key] = now_ms
                 LOG.warning("%s: asking for a fresh book", key)
                 self.resync(key)
+
+    def _wants_snapshot(self, key: str, book: Book, now_ms: int, now_ns: int) -> bool:
+        """Crossed for long, silent for long, or of a market that vanished and is back while its feed just went on."""
+        if not (book.ready and book.crossed):
+            self._crossed_since_ms.pop(key, None)
+        if not book.ready:
+            return book.lost_reason == VANISHED and self.board.markets[key].market.status is MarketStatus.OPEN
+        if book.crossed and now_ms - self._crossed_since_ms.setdefault(key, now_ms) >= CROSSED_MS_MAX:
+            return True
+        return (now_ns - book.received_ns) // NS_PER_MS >= SPEECHLESS_MS_MAX
 
     # -- what the desk asks -------------------------------------------------------------------------------------------
 

@@ -62,10 +62,7 @@ def _trade(engine: Engine, account: TradeAccount, mids: dict[str, Fraction], now
     pnl = account.pnl(mids)
     pair = engine.board.pairs.get(f"{plan.long.market}>{plan.short.market}")
     standing = None if pair is None or account.trade.state is not State.HEDGED else purse.standing(account, pair)
-    worth = {
-        leg: float(account.leg(leg).held_lots * _mid(plan.leg(leg).market, mids) * plan.leg(leg).money_unit)
-        for leg in Leg
-    }
+    worth = {leg: purse.held_usd(account, leg, mids) for leg in Leg}
     settlements = [engine.board.next_settlement_ms(plan.leg(leg).market, now_ms) for leg in Leg]
     unhedged_ms = account.unhedged_ms
     if account.unhedged_since_ms is not None and account.closed_at_ms is None:
@@ -96,16 +93,12 @@ def _trade(engine: Engine, account: TradeAccount, mids: dict[str, Fraction], now
     )
 
 
-def _mid(market: str, mids: dict[str, Fraction]) -> Fraction:
-    return mids.get(market, Fraction(0))
-
-
 def _totals(engine: Engine) -> Totals:
     tally, ledger = engine.tally, engine.desk.ledger
     pnl = ledger.pnl(engine.purse.mids())
     micros = sorted(tally.latencies_ns)
     return Totals(
-        found=tally.found,
+        found=engine.board.viable_seen,
         executed=engine.desk.executed,
         closed=sum(account.trade.state is State.CLOSED for account in ledger.trades.values()),
         refused=dict(tally.refused.most_common()),

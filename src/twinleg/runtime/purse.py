@@ -11,9 +11,9 @@ from twinleg.core.board import Board
 from twinleg.core.edge import BPS
 from twinleg.core.exits import Standing
 from twinleg.core.guard import Exposure
-from twinleg.core.ledger import Ledger, TradeAccount
+from twinleg.core.ledger import Ledger, Pnl, TradeAccount
 from twinleg.core.liquidity import sweep
-from twinleg.core.orders import Leg, State
+from twinleg.core.orders import Leg, LegPlan, State
 from twinleg.core.pairs import Pair
 
 MICRO = 1_000_000
@@ -31,11 +31,11 @@ class Purse:
         self._exposure: tuple[tuple[int, int], Exposure] | None = None
 
     def mids(self) -> dict[str, Fraction]:
-        """Mid price in ticks of every usable book."""
+        """Mid price in ticks of every book that has shown one; of a lost book the last: old is better than nothing."""
         return {
             key: Fraction(book.bid_prices[-1] + book.ask_prices[0], 2)
             for key, book in self._board.books.items()
-            if book.ready and book.two_sided
+            if book.two_sided
         }
 
     def exposure(self, ledger: Ledger, now_ms: int) -> Exposure:
@@ -62,8 +62,7 @@ class Purse:
         for account in ledger.trades.values():
             for leg in Leg:
                 venue = account.trade.plan.leg(leg).venue
-                made = account.leg_pnl(leg, mids).equity_change_micro_usd
-                equity[venue] = equity.get(venue, 0.0) + (made or 0) / MICRO
+                equity[venue] = equity.get(venue, 0.0) + _made_micro_usd(account.leg_pnl(leg, mids)) / MICRO
         return Exposure(
             gross_usd=sum(by_venue.values()),
             by_venue_usd=by_venue,
@@ -74,11 +73,14 @@ class Purse:
         )
 
     def notional_usd(self, account: TradeAccount, leg: Leg, mids: dict[str, Fraction]) -> float:
-        """One leg at its mid, or at its decision price while the mid is unknown."""
-        plan = account.trade.plan.leg(leg)
-        whole = account.trade.state in UNSETTLED
-        lots = account.trade.plan.lots(leg) if whole else account.leg(leg).held_lots
-        return float(lots * mids.get(plan.market, Fraction(plan.decision_ticks)) * plan.money_unit)
+        """One leg at risk: what it holds, or its whole plan while it is still entering or being repaired."""
+        if account.trade.state in UNSETTLED:
+            return _worth_usd(account.trade.plan.leg(leg), account.trade.plan.lots(leg), mids)
+        return self.held_usd(account, leg, mids)
+
+    def held_usd(self, account: TradeAccount, leg: Leg, mids: dict[str, Fraction]) -> float:
+        """What one leg holds."""
+        return _worth_usd(account.trade.plan.leg(leg), account.leg(leg).held_lots, mids)
 
     def standing(self, account: TradeAccount, pair: Pair) -> Standing | None:
         """A hedged trade against today's exit side, fees of leaving included; None while a book cannot be priced."""
@@ -98,3 +100,14 @@ class Purse:
         made = account.pnl(exits).equity_change_micro_usd
         assert made is not None, "both legs are priced"
         return Standing(notional_usd, made / MICRO - fees_usd, account.terms.get("expected_usd", 0.0))
+
+
+def _worth_usd(plan: LegPlan, lots: int, mids: dict[str, Fraction]) -> float:
+    """At the market's mid, or at the decision price while no mid is known."""
+    return float(lots * mids.get(plan.market, Fraction(plan.decision_ticks)) * plan.money_unit)
+
+
+def _made_micro_usd(pnl: Pnl) -> int:
+    """What a leg changed our equity by; what it holds counts at cost while no mid is known."""
+    made = pnl.equity_change_micro_usd
+    return pnl.realised_micro_usd + pnl.funding_micro_usd - pnl.fees_micro_usd if made is None else made
