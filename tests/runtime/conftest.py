@@ -21,6 +21,9 @@ def open_sockets() -> int:
 async def leaves_nothing() -> AsyncIterator[None]:
     """Fails the test if it leaves a task or a socket behind. Transports need a loop turn or two to close."""
     sockets = open_sockets()
+    complaints: list[str] = []  # of asyncio: callbacks that raised, exceptions that nobody fetched
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(lambda _, context: complaints.append(str(context)))
     yield
     mine = {asyncio.current_task()}
     for _ in range(200):
@@ -28,5 +31,6 @@ async def leaves_nothing() -> AsyncIterator[None]:
             break
         await asyncio.sleep(0.01)
     gc.collect(1)  # unfetched exceptions and unclosed sockets complain now, and warnings are errors
+    assert not complaints
     assert asyncio.all_tasks() == mine
     assert open_sockets() <= sockets

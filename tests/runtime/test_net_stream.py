@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import logging
 import random
@@ -183,6 +184,37 @@ async def test_giving_up_leaves_nothing(net: PicowsNet, script: hostile.Script) 
                     answer.close("the test is over")
 
 
+async def test_giving_up_while_the_reply_is_on_its_way(net: PicowsNet) -> None:
+    attempts: list[asyncio.Task[Stream | str]] = []
+    gone = asyncio.Event()
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(hostile.upgrade_reply(await reader.readuntil(b"\r\n\r\n")))
+        attempts[0].cancel()
+        with contextlib.suppress(OSError):
+            await hostile.gone(reader)
+        gone.set()
+
+    async with serving(script) as port, asyncio.timeout(20):
+        attempts.append(asyncio.create_task(open_to(net, port, Ear())))
+        with pytest.raises(asyncio.CancelledError):
+            await attempts[0]
+        await gone.wait()
+
+
+async def test_giving_up_is_seen_by_the_server(net: PicowsNet) -> None:
+    gone = asyncio.Event()
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        await hostile.gone(reader)
+        gone.set()
+
+    async with serving(script) as port, asyncio.timeout(20):
+        assert isinstance(await open_to(net, port, Ear(), timeout_ms=50), str)
+        await gone.wait()
+
+
 @pytest.mark.parametrize(
     ("script", "reason"),
     [
@@ -256,6 +288,17 @@ async def test_thousands_of_tiny_frames_in_one_segment(net: PicowsNet, together:
     ear = await hear_out(net, frames(b"".join(frame(TEXT, each) for each in wanted), then="close", together=together))
     assert ear.messages == wanted
     assert len(set(ear.stamps)) < 100
+
+
+async def test_fast_peer_waits_for_a_slow_owner(net: PicowsNet) -> None:
+    """Nothing is read before the owner listens, so that a flood cannot overrun what is held back."""
+    ear = Ear()
+    async with serving(frames(frame(TEXT, b"x" * 1000) * 2000, together=True)) as port, asyncio.timeout(20):
+        stream = await net.open_stream(f"ws://127.0.0.1:{port}/", {}, ear, message_bytes_max=20_000, timeout_ms=20_000)
+        assert not isinstance(stream, str)
+        await ear.hears(2000)
+        stream.close("done")
+    assert ear.ends == ["done"]
 
 
 async def test_too_much_before_the_owner_listens(net: PicowsNet) -> None:
