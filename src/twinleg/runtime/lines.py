@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 
+from twinleg.core.amounts import Grid
 from twinleg.core.board import Board
+from twinleg.core.messages import Market
 from twinleg.core.venue import Venue
 from twinleg.runtime.budget import Budget
 from twinleg.runtime.streams import Doors, Sink, StreamRunner
@@ -14,11 +16,11 @@ LOG = logging.getLogger("twinleg.lines")
 
 CHECK_S = 0.25
 CHANGE_S = 60.0
-"""New markets join at most this often: joining renews the venue's connections."""
+"""New markets join, and changed ticks and lots are read, at most this often: it renews the venue's connections."""
 
 
 class VenueLines:
-    """Runs one StreamRunner per connection, and all of them anew when a market joins the pairs."""
+    """Runs one StreamRunner per connection, and all of them anew when a market joins the pairs or changes its grids."""
 
     def __init__(
         self, venue: Venue, board: Board, sink: Sink, budget: Budget, doors: Doors, reconnect_s: float
@@ -44,18 +46,18 @@ class VenueLines:
                 for feed in self.venue.feeds(markets)
             ]
             try:
-                await self._until_joined({market.key for market in markets})
+                await self._until_outdated(_read_as(markets))
             finally:
                 self.runners = []
 
-    async def _until_joined(self, known: set[str]) -> None:
-        """Run the present connections until a market outside `known` joins the pairs."""
+    async def _until_outdated(self, known: set[_ReadAs]) -> None:
+        """Run the present connections until a market that pairs need is not among `known`."""
         async with asyncio.TaskGroup() as group:
             running = [group.create_task(runner.run()) for runner in self.runners]
             while True:
                 await self._doors.clock.sleep(CHANGE_S)
-                wanted = {market.key for market in self._board.paired_markets if market.venue == self.venue.name}
-                if wanted - known:
+                wanted = [market for market in self._board.paired_markets if market.venue == self.venue.name]
+                if _read_as(wanted) - known:
                     break
             for task in running:
                 task.cancel()
@@ -65,3 +67,11 @@ class VenueLines:
         for runner in self.runners:
             if market in runner.feed.markets:
                 runner.resync(market)
+
+
+_ReadAs = tuple[str, Grid, Grid]
+
+
+def _read_as(markets: list[Market]) -> set[_ReadAs]:
+    """The markets with the grids their feeds read them by: a feed that goes on with an old tick tells wrong prices."""
+    return {(market.key, market.price_grid, market.size_grid) for market in markets}

@@ -13,6 +13,7 @@ from functools import partial
 from twinleg.core.board import Board
 from twinleg.core.funding import HOUR_MS
 from twinleg.core.messages import FeedHealth, MarketEvent, StreamState
+from twinleg.core.pairs import NS_PER_MS
 from twinleg.core.venue import Read, Venue
 from twinleg.runtime.budget import Budget
 from twinleg.runtime.reads import Answered, Misread, Refused, perform
@@ -54,7 +55,7 @@ class VenueReader:
                 await self._doors.clock.sleep(IDLE_S)
                 continue
             name, read, again_ms = job
-            self._due_ms[name] = now_ms + again_ms
+            self._due_ms[name] = self._mono_ms() + again_ms
             await self._perform(name, read, timeout_ms)
 
     def _next(self, now_ms: int) -> tuple[str, Read, int] | None:
@@ -64,7 +65,7 @@ class VenueReader:
             ("clock", self.venue.clock, CLOCK_EVERY_MS),
         )
         for name, make, again_ms in regular:
-            if self._due(name, now_ms):
+            if self._due(name):
                 read = make()
                 if read is not None:
                     return name, read, again_ms
@@ -72,16 +73,20 @@ class VenueReader:
         if not markets:
             return None
         for number, read in enumerate(self.venue.funding_now(markets)):
-            if self._due(f"rates-{number}", now_ms):
+            if self._due(f"rates-{number}"):
                 return f"rates-{number}", read, RATES_EVERY_MS
         for market in self._board.wanting_history(now_ms):
-            if market.venue == self.venue.name and self._due(f"history {market.key}", now_ms):
+            if market.venue == self.venue.name and self._due(f"history {market.key}"):
                 read = self.venue.funding_history(market, now_ms - HISTORY_DEPTH_MS, now_ms)
                 return f"history {market.key}", read, HISTORY_RETRY_MS
         return None
 
-    def _due(self, name: str, now_ms: int) -> bool:
-        return now_ms >= self._due_ms.get(name, 0)
+    def _due(self, name: str) -> bool:
+        return self._mono_ms() >= self._due_ms.get(name, 0)
+
+    def _mono_ms(self) -> int:
+        """Reads are due by the clock that does not jump."""
+        return self._doors.clock.mono_ns() // NS_PER_MS
 
     async def _perform(self, name: str, read: Read, timeout_ms: int) -> None:
         outcome = await perform(read, self._doors.net, self._doors.clock, self._budget, timeout_ms)
@@ -97,7 +102,7 @@ class VenueReader:
         reason = _reason(outcome)
         failures = self._failures[name] = self._failures.get(name, 0) + 1
         wait_ms = min(RETRY_MS_MAX, RETRY_MS_FIRST * 2 ** min(failures - 1, 16))
-        self._due_ms[name] = self._doors.clock.wall_ms() + wait_ms
+        self._due_ms[name] = self._mono_ms() + wait_ms
         LOG.warning("%s %s: %s; again in %d s", self.venue.name, name, reason, wait_ms // 1_000)
         if name == "markets":
             self.trouble = reason
