@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from twinleg.core.subscriptions import (
     BACK_OFF_MS_MAX,
     CALM_MS,
-    DEAF_AFTER_ASKS,
+    HOPELESS_AFTER_ASKS,
     MINUTE_MS,
     RESERVED_PER_MINUTE,
     Pace,
@@ -94,7 +94,7 @@ def test_an_overdue_answer_is_asked_for_again() -> None:
     assert subscriptions.expire(NOW + 4_999) == []
     assert subscriptions.expire(NOW + 5_000) == ["b"]
     assert subscriptions.due(NOW + 5_000) == [("b", True)]
-    assert not subscriptions.deaf
+    assert subscriptions.hopeless is None
 
 
 def test_a_refused_topic_is_left_alone() -> None:
@@ -103,21 +103,48 @@ def test_a_refused_topic_is_left_alone() -> None:
     subscriptions.refused("a")
     assert subscriptions.expire(NOW + 60_000) == []
     assert asked(subscriptions, NOW + 60_000) == []
-    assert not subscriptions.deaf
+    assert subscriptions.hopeless is None
 
 
-def test_a_connection_without_any_answer_is_deaf() -> None:
+def starve(subscriptions: Subscriptions, now_ms: int, answered: str = "") -> int:
+    """Ask and answer only `answered`, until HOPELESS_AFTER_ASKS answers are overdue. Returns the time."""
+    for _ in range(HOPELESS_AFTER_ASKS):
+        assert subscriptions.hopeless is None
+        while not [ask for ask in subscriptions.due(now_ms) if ask.topic not in answered]:
+            now_ms += 1_000
+        for topic in answered:
+            subscriptions.answered(topic, now_ms)
+        now_ms += 5_000
+        subscriptions.expire(now_ms)
+    return now_ms
+
+
+def test_a_connection_that_answers_nothing_is_hopeless() -> None:
     subscriptions = Subscriptions("ab", pace())
-    now = NOW
-    for _ in range(DEAF_AFTER_ASKS):
-        assert not subscriptions.deaf
-        while not subscriptions.due(now):
-            now += 1_000
-        now += 5_000
-        subscriptions.expire(now)
-    assert subscriptions.deaf
+    starve(subscriptions, NOW)
+    assert subscriptions.hopeless == "no subscription is answered"
     subscriptions.reset()
-    assert not subscriptions.deaf
+    assert subscriptions.hopeless is None
+
+
+def test_a_topic_that_was_never_delivered_is_no_reason() -> None:
+    subscriptions = Subscriptions("ab", pace())
+    now = starve(subscriptions, NOW, answered="b")
+    assert subscriptions.hopeless is None
+    while not subscriptions.due(now):
+        now += 1_000
+
+
+def test_a_topic_that_is_delivered_no_more_is_one() -> None:
+    subscriptions = Subscriptions("ab", pace())
+    subscriptions.due(NOW)
+    subscriptions.answered("a", NOW)
+    subscriptions.answered("b", NOW)
+    subscriptions.again("a", NOW)
+    starve(subscriptions, NOW, answered="b")
+    assert subscriptions.hopeless == "a is not answered any more"
+    subscriptions.answered("a", NOW)
+    assert subscriptions.hopeless is None
 
 
 def test_nothing_is_asked_while_held() -> None:

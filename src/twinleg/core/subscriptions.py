@@ -1,11 +1,11 @@
 """What one stream connection still has to ask for: paced, answered, refused or asked again. Pure.
 
 A venue counts the messages we send and the requests it has not answered yet, often per IP address, so every connection
-gets a fixed share of both (`Pace`) and keeps to it by itself. Topics are asked in the order given: books come first.
+gets a fixed share of both (`Pace`) and keeps to it by itself. Topics are asked in the order given.
 
 An unanswered or lost topic is asked again, at once the first time, then after 1, 2, 4 ... 60 s; after a calm minute the
-count starts anew. There is no last try: the rate is bounded instead. A connection on which nothing is ever answered is
-`deaf`, which is a reason to reconnect.
+count starts anew. There is no last try: the rate is bounded instead. But a connection that never answers anything, or
+that does not deliver any more what it did, is `hopeless`: a reason to reconnect.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ MINUTE_MS = 60_000
 CALM_MS = 60_000
 BACK_OFF_MS_FIRST = 1_000
 BACK_OFF_MS_MAX = 60_000
-DEAF_AFTER_ASKS = 3
+HOPELESS_AFTER_ASKS = 3
 RESERVED_PER_MINUTE = 6
 """Messages kept back from subscribing, for heartbeats."""
 
@@ -51,12 +51,13 @@ class _State(Enum):
 
 
 class _Topic:
-    __slots__ = ("answered_at_ms", "asked_at_ms", "asks", "name", "not_before_ms", "state", "was_asked")
+    __slots__ = ("answered_at_ms", "asked_at_ms", "asks", "name", "not_before_ms", "overdue", "state", "was_asked")
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.state = _State.WANTED
         self.asks = 0
+        self.overdue = 0
         self.was_asked = False
         self.asked_at_ms = 0
         self.answered_at_ms = 0
@@ -113,7 +114,7 @@ class Subscriptions:
         """The venue delivers this topic."""
         topic = self._topics.get(name)
         if topic is not None and topic.state is not _State.ANSWERED:
-            topic.state, topic.answered_at_ms = _State.ANSWERED, self._advance(now_ms)
+            topic.state, topic.answered_at_ms, topic.overdue = _State.ANSWERED, self._advance(now_ms), 0
 
     def refused(self, name: str) -> None:
         """The venue says no: not asked again on this connection, and no longer in flight."""
@@ -143,16 +144,22 @@ class Subscriptions:
             if topic.state is _State.ASKED and topic.asked_at_ms <= limit_ms
         ]
         for name in overdue:
+            self._topics[name].overdue += 1
             self.again(name, now_ms)
         return overdue
 
     @property
-    def deaf(self) -> bool:
-        """Nothing was answered on this connection, and some topic was asked for often enough."""
-        topics = self._topics.values()
-        return not any(topic.answered_at_ms or topic.state is _State.REFUSED for topic in topics) and any(
-            topic.asks >= DEAF_AFTER_ASKS and topic.state is _State.WANTED for topic in topics
-        )
+    def hopeless(self) -> str | None:
+        """Why this connection is no good any more, if so. A topic it never delivered is no reason: it may not exist."""
+        tired = [topic for topic in self._topics.values() if topic.overdue >= HOPELESS_AFTER_ASKS]
+        for topic in tired:
+            if topic.answered_at_ms:
+                return f"{topic.name} is not answered any more"
+        if tired and all(
+            not topic.answered_at_ms and topic.state is not _State.REFUSED for topic in self._topics.values()
+        ):
+            return "no subscription is answered"
+        return None
 
     def _advance(self, now_ms: int) -> int:
         """Our own time, which only runs forward: a wall clock that steps back stands still for one call."""

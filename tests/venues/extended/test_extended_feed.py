@@ -21,6 +21,7 @@ from venues.battery import join, listed
 from venues.extended.case import CASE, FRAMES, encode
 
 SECOND = 1_000_000_000
+BTC_ID = "4"
 NOW = 1_790_425_443_000
 
 
@@ -49,16 +50,16 @@ def spoken(feed: ExtendedFeed) -> list[str]:
 
 
 def test_requests_have_the_recorded_shape(feed: ExtendedFeed) -> None:
-    first = json.loads(feed.outbox[0])
-    assert first == {
+    assert json.loads(feed.outbox[3]) == {
         "method": "subscribe",
-        "id": "1",
+        "id": BTC_ID,
         "jsonrpc": "2.0",
         "params": {"scope": "orderbooks", "selector": {"market": "BTC-USD", "depth": "full", "rfqOnly": False}},
     }
     assert spoken(feed) == [
-        "subscribe orderbooks BTC-USD", "subscribe orderbooks ETH-USD", "subscribe funding-rates None",
-        "subscribe prices None", "subscribe prices None", "subscribe trades BTC-USD", "subscribe trades ETH-USD",
+        "subscribe funding-rates None", "subscribe prices None", "subscribe prices None",
+        "subscribe orderbooks BTC-USD", "subscribe orderbooks ETH-USD",
+        "subscribe trades BTC-USD", "subscribe trades ETH-USD",
     ]  # fmt: skip
     assert feed.headers["User-Agent"]
 
@@ -120,18 +121,51 @@ def test_a_second_snapshot_replaces_the_book(feed: ExtendedFeed) -> None:
 def test_the_sequence_may_start_anywhere_and_then_counts(feed: ExtendedFeed) -> None:
     tell(feed, "snapshot", seq=17)
     assert tell(feed, "mark", seq=18) != []
-    (event,) = tell(feed, "funding", seq=20)
-    assert isinstance(event, BookLost)
-    assert "20" in event.reason
-    assert "19" in event.reason
-    assert feed.broken == event.reason
+    feed.outbox.clear()
+    lost, predicted = tell(feed, "funding", seq=20)
+    assert isinstance(lost, BookLost)
+    assert lost.reason == "frame 20 where 19 was due"
+    assert isinstance(predicted, FundingPredicted), "what came is still true"
+    assert spoken(feed) == ["subscribe orderbooks BTC-USD"]
+    assert feed.broken is None
+    assert isinstance(tell(feed, "snapshot", seq=21)[0], BookSnapshot)
 
 
-@pytest.mark.parametrize("name", ["snapshot", "trades", "mark", "funding"])
+@pytest.mark.parametrize("name", ["snapshot", "trades", "mark", "funding", "delta"])
 def test_a_hole_in_any_topic_counts(feed: ExtendedFeed, name: str) -> None:
     tell(feed, "snapshot")
-    tell(feed, name, seq=2)
+    assert isinstance(tell(feed, name, seq=2)[0], BookLost)
+
+
+def test_holes_without_end_give_the_connection_up(feed: ExtendedFeed) -> None:
+    for number in range(facts.HOLES_PER_MINUTE_MAX + 1):
+        assert feed.broken is None
+        tell(feed, "mark", at_ns=number, seq=2 * number)
+    tell(feed, "mark", at_ns=9, seq=100)
     assert feed.broken is not None
+
+
+def test_rare_holes_do_not(feed: ExtendedFeed) -> None:
+    for number in range(20):
+        tell(feed, "mark", at_ns=number * 30 * SECOND, seq=2 * number)
+    assert feed.broken is None
+
+
+def test_a_repeated_or_late_frame_is_dropped(feed: ExtendedFeed) -> None:
+    tell(feed, "snapshot")
+    tell(feed, "delta")
+    assert tell(feed, "delta") == []
+    assert tell(feed, "snapshot") == []
+    assert feed.bad_frames == 2
+    assert isinstance(tell(feed, "delta_without_c")[0], BookDelta)
+
+
+def test_a_venue_that_counts_anew_is_followed_after_a_while(feed: ExtendedFeed) -> None:
+    tell(feed, "snapshot", seq=5_000)
+    for seq in range(facts.FRAMES_BEHIND_MAX):
+        assert tell(feed, "mark", seq=seq) == []
+    assert [type(event) for event in tell(feed, "mark", seq=facts.FRAMES_BEHIND_MAX)] == [BookLost, Stats]
+    assert tell(feed, "mark", seq=facts.FRAMES_BEHIND_MAX + 1) != []
 
 
 def test_an_unreadable_frame_that_tells_its_place_hurts_only_its_topic(feed: ExtendedFeed) -> None:
@@ -146,8 +180,9 @@ def test_an_unreadable_frame_that_tells_its_place_hurts_only_its_topic(feed: Ext
 
 def test_an_unreadable_frame_in_the_wrong_place_is_a_hole(feed: ExtendedFeed) -> None:
     tell(feed, "snapshot")
-    tell(feed, "mark", data=5, seq=4)
-    assert feed.broken is not None
+    (event,) = tell(feed, "mark", data=5, seq=4)
+    assert isinstance(event, BookLost)
+    assert tell(feed, "mark", data=5, seq=4) == []
 
 
 def test_data_without_a_sequence_is_not_trusted(feed: ExtendedFeed) -> None:
@@ -164,8 +199,8 @@ def test_a_book_without_a_side_is_no_book(feed: ExtendedFeed, side: str) -> None
 
 
 def test_a_refused_topic_is_not_asked_for_again(feed: ExtendedFeed) -> None:
-    tell(feed, "refusal")
-    tell(feed, "ack", id="2")
+    tell(feed, "refusal", id=BTC_ID)
+    tell(feed, "ack", id="1")
     feed.outbox.clear()
     for second in range(200):
         feed.timer(second * SECOND, NOW + second * 1_000)
@@ -173,7 +208,7 @@ def test_a_refused_topic_is_not_asked_for_again(feed: ExtendedFeed) -> None:
 
 
 def test_an_internal_error_is_asked_for_again(feed: ExtendedFeed) -> None:
-    error = {"id": "1", "error": {"code": -32603, "message": "Internal error"}, "jsonrpc": "2.0"}
+    error = {"id": BTC_ID, "error": {"code": -32603, "message": "Internal error"}, "jsonrpc": "2.0"}
     feed.received(encode(error), 1, NOW)
     feed.outbox.clear()
     for second in range(12):
@@ -182,8 +217,7 @@ def test_an_internal_error_is_asked_for_again(feed: ExtendedFeed) -> None:
 
 
 def test_an_acknowledged_book_without_a_snapshot_is_asked_for_again(feed: ExtendedFeed) -> None:
-    tell(feed, "ack")
-    for number in range(2, 8):
+    for number in range(1, 8):
         tell(feed, "ack", id=str(number))
     feed.outbox.clear()
     for second in range(12):

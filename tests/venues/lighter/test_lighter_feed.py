@@ -57,7 +57,7 @@ def test_nothing_is_asked_before_the_venue_says_connected() -> None:
     assert feed.outbox == []
     feed.received(b'{"type":"connected"}', 1, NOW)
     assert [json.loads(message)["channel"] for message in feed.outbox] == [
-        "order_book/0", "market_stats/all", "trade/0",
+        "market_stats/all", "order_book/0", "trade/0",
     ]  # fmt: skip
 
 

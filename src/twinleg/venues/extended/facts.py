@@ -44,6 +44,12 @@ UNANSWERED_MAX = 40
 ANSWER_MS_MAX = 10_000
 """The official SDK's request timeout (2.6.0). A request the venue dislikes may get no answer at all (recorded)."""
 
+HOLES_PER_MINUTE_MAX = 3
+"""Our choice: a connection that loses frames more often than that is given up."""
+
+FRAMES_BEHIND_MAX = 50
+"""Our choice: so many frames in a row from before the one that is due mean that the venue counts anew."""
+
 PING_MS = 20_000
 """Our choice: the `ping` method's answer tells a quiet market from a dead connection."""
 

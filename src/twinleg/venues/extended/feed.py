@@ -1,9 +1,10 @@
 """One Extended v2 RPC stream connection without its socket: frames and times in, market events and requests out.
 
 Continuity is checked twice. Every data frame of a connection carries one common `seq`; a hole there may have hidden
-anything, so all books are lost and the connection is given up: a new one costs as many requests as asking for every
-topic again, and starts from a known point. Every changed level tells its change `q` and its new size `c`; where the
-size we hold plus `q` is not `c`, that book alone is lost, and a second subscribe brings a fresh snapshot (recorded).
+anything, so all its books are lost. Every changed level tells its change `q` and its new size `c`; where the size we
+hold plus `q` is not `c`, that book alone is lost. Either way a second subscribe brings a fresh snapshot (recorded), on
+the same connection: it costs no more requests than a new one, no back-off and no other topic. Only a connection that
+goes on losing frames is given up. A frame from before the next `seq` (repeated, or late after a hole) is dropped.
 """
 
 from __future__ import annotations
@@ -110,6 +111,8 @@ class ExtendedFeed:
         self._topics_by_id = {str(number): topic for number, topic in enumerate(self._calls, start=1)}
         self._subscriptions = Subscriptions(self._calls, pace)
         self._next_seq: int | None = None
+        self._behind = 0
+        self._holes_ns: list[int] = []
         self._pinged_ns: int | None = None
         self._now_ms = 0
 
@@ -131,14 +134,13 @@ class ExtendedFeed:
         seq = frame.seq
         if seq is None:
             return self._reply(frame, received_ns, now_ms)
-        if seq != self._next_seq and self._next_seq is not None:
-            return self._hole(seq, received_ns)
-        self._next_seq = seq + 1
-        if frame.type == BOOK_DELTA:
-            return self._delta(frame, received_ns, now_ms)
-        if frame.type == BOOK_SNAPSHOT:
-            return self._snapshot(frame, received_ns, now_ms)
-        return self._other(frame, received_ns, now_ms)
+        if seq == self._next_seq:
+            self._next_seq, self._behind = seq + 1, 0
+            return self._in_place(frame, received_ns, now_ms)
+        events = self._jump(seq, received_ns, now_ms)
+        if events is None or self.broken is not None:
+            return events or []
+        return events + self._in_place(frame, received_ns, now_ms)
 
     def timer(self, received_ns: int, now_ms: int) -> list[MarketEvent]:
         """Heartbeats and overdue answers."""
@@ -151,8 +153,9 @@ class ExtendedFeed:
             self._pinged_ns = received_ns
             self.outbox.append(PING)
         self._subscriptions.expire(now_ms)
-        if self._subscriptions.deaf:
-            return self._break("no subscription is answered", received_ns)
+        hopeless = self._subscriptions.hopeless
+        if hopeless is not None:
+            return self._break(hopeless, received_ns)
         self._ask(now_ms)
         return []
 
@@ -175,6 +178,8 @@ class ExtendedFeed:
         self.outbox.clear()
         self.broken = None
         self._next_seq = None
+        self._behind = 0
+        self._holes_ns.clear()
         self._pinged_ns = None
         self._subscriptions.reset()
 
@@ -231,8 +236,30 @@ class ExtendedFeed:
         self.broken = reason
         return self._lose_all(reason, received_ns)
 
-    def _hole(self, seq: int, received_ns: int) -> list[MarketEvent]:
-        return self._break(f"frame {seq} where {self._next_seq} was due", received_ns)
+    def _in_place(self, frame: wire.Frame, received_ns: int, now_ms: int) -> list[MarketEvent]:
+        if frame.type == BOOK_DELTA:
+            return self._delta(frame, received_ns, now_ms)
+        if frame.type == BOOK_SNAPSHOT:
+            return self._snapshot(frame, received_ns, now_ms)
+        return self._other(frame, received_ns, now_ms)
+
+    def _jump(self, seq: int, received_ns: int, now_ms: int) -> list[MarketEvent] | None:
+        """A frame's place: the next, the first of a connection, or one after a hole. None: from before, drop it."""
+        due = self._next_seq
+        if due is not None and seq < due and self._behind < facts.FRAMES_BEHIND_MAX:
+            self.bad_frames += 1
+            self._behind += 1
+            return None
+        self._next_seq, self._behind = seq + 1, 0
+        if due in (None, seq):
+            return []
+        minute_ago_ns = received_ns - 60_000 * MS_NS
+        self._holes_ns = [at_ns for at_ns in self._holes_ns if at_ns > minute_ago_ns] + [received_ns]
+        reason = f"frame {seq} where {due} was due"
+        if len(self._holes_ns) > facts.HOLES_PER_MINUTE_MAX:
+            return self._break(reason, received_ns)
+        live = [line for line in self._lines.values() if line.live]
+        return [event for line in live for event in self._lose(line, reason, received_ns, now_ms)]
 
     def _doubt(self, subscription: str, reason: str, received_ns: int, now_ms: int) -> list[MarketEvent]:
         """A frame that cannot be used. If it was for a book of ours, that book is lost."""
@@ -248,11 +275,10 @@ class ExtendedFeed:
         except wire.UNREADABLE:
             self.bad_frames += 1
             return []
-        if self._next_seq is not None and head.seq != self._next_seq:
-            self.bad_frames += 1
-            return self._hole(head.seq, received_ns)
-        self._next_seq = head.seq + 1
-        return self._doubt(head.subscription, f"unreadable frame: {error:.100}", received_ns, now_ms)
+        events = self._jump(head.seq, received_ns, now_ms)
+        if events is None or self.broken is not None:
+            return events or []
+        return events + self._doubt(head.subscription, f"unreadable frame: {error:.100}", received_ns, now_ms)
 
     def _reply(self, frame: wire.Frame, received_ns: int, now_ms: int) -> list[MarketEvent]:
         """The answer to a request; a data frame without `seq` is not to be trusted."""
@@ -320,10 +346,10 @@ def _predicted(key: str, rate: str, at_ms: int) -> FundingPredicted:
 def _calls(symbols: list[str], *, with_stats: bool) -> dict[str, bytes]:
     """The requests by subscription name, in the order to send them; their ids count from 1."""
     wanted: dict[str, tuple[str, dict[str, object]]] = {}
+    if with_stats:
+        wanted |= STATS_TOPICS  # few messages for all markets, and nothing is judged without them
     for symbol in symbols:
         wanted[BOOK_TOPIC + symbol] = ("orderbooks", {"market": symbol, "depth": "full", "rfqOnly": False})
-    if with_stats:
-        wanted |= STATS_TOPICS
     for symbol in symbols:
         wanted[f"trades.{symbol}"] = ("trades", {"market": symbol})
     return {

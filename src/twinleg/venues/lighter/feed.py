@@ -95,8 +95,8 @@ class LighterFeed:
         self._trades = {line.trade_topic.replace("/", ":"): line for line in lines}
         self._stats_keys = {int(market.native_id): market.key for market in stats_markets}
         self._settled_ms: dict[str, int] = {}
-        topics = [line.book_topic for line in lines]
-        topics += [STATS_TOPIC] if stats_markets else []
+        topics = [STATS_TOPIC] if stats_markets else []  # one message for all markets, and nothing is judged without it
+        topics += [line.book_topic for line in lines]
         topics += [line.trade_topic for line in lines]
         self._subscriptions = Subscriptions(topics, pace)
         self._connected = False
@@ -146,8 +146,9 @@ class LighterFeed:
             self._pinged_ns = received_ns
             self.outbox.append(wire.PING)
         self._subscriptions.expire(now_ms)
-        if self._subscriptions.deaf:
-            return self._break("no subscription is answered", received_ns)
+        hopeless = self._subscriptions.hopeless
+        if hopeless is not None:
+            return self._break(hopeless, received_ns)
         self._ask(now_ms)
         return []
 
