@@ -177,6 +177,18 @@ def test_unhedged_time_is_counted() -> None:
     story.later(40).fills("t1-short-0", 4).ends("t1-long-0", 12).ends("t1-short-0", 8)
     account = Ledger([PLANNED, *story.records]).trades["t1"]
     assert (account.unhedged_since_ms, account.unhedged_ms, account.hedged_at_ms) == (None, 140, 340)
+    story.tell(ExitWanted("t1", "done", story.at_ms))
+    story.later(60).takes("t1-long-1", 12).later(25).takes("t1-short-1", 8)
+    account = Ledger([PLANNED, *story.records]).trades["t1"]
+    assert (account.unhedged_ms, account.hedged_at_ms, account.closed_at_ms) == (165, 340, 425)
+
+
+def test_the_first_match_of_the_legs_is_remembered() -> None:
+    story = Story().later(10).start().takes("t1-long-0", 9).takes("t1-short-0", 6)
+    story.later(5).fills("t1-long-0", 3).ends("t1-long-0", 12).takes("t1-long-1", 3)
+    ledger = Ledger([PLANNED, *story.records])
+    assert (ledger.trades["t1"].trade.state, ledger.trades["t1"].hedged_at_ms) == (State.HEDGED, 10)
+    assert (ledger.planned, ledger.applied) == (1, 1 + len(story.records))
 
 
 def test_old_closed_trades_are_kept_as_totals(monkeypatch: pytest.MonkeyPatch) -> None:
