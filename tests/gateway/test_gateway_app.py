@@ -36,7 +36,7 @@ async def test_health(address: str) -> None:
         assert reply.status == 200
         answer = await reply.json()
     notice = answer.pop("notice")
-    assert answer == {"status": "ok", "version": __version__, "mode": "dry_run", "venues": []}
+    assert answer == {"status": "ok", "version": __version__, "mode": "dry_run", "orders": "refused"}
     assert "later version" in notice
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Literal
 
 from fastapi import FastAPI, Request
 from pydantic import BaseModel
@@ -25,8 +26,8 @@ class Health(BaseModel):
     version: str
     mode: str
     """TRADING_MODE, as set."""
-    venues: list[str]
-    """The venues this gateway serves: none yet."""
+    orders: Literal["refused"]
+    """Whether orders are accepted: not in this version."""
     notice: str
 
 
@@ -43,4 +44,4 @@ app = FastAPI(title="twinleg", version=__version__, description=NOTICE, lifespan
 async def health(request: Request) -> Health:
     """Whether the gateway is up, its version and mode, and what it can do."""
     settings: Settings = request.app.state.settings
-    return Health(status="ok", version=__version__, mode=settings.trading_mode, venues=[], notice=NOTICE)
+    return Health(status="ok", version=__version__, mode=settings.trading_mode, orders="refused", notice=NOTICE)
