@@ -75,11 +75,11 @@ def assert_sane(event: object) -> None:
             assert abs(event.rate_per_hour) <= 0.05
 
 
-@pytest.mark.parametrize("case", cases(), ids=lambda case: case.venue.name)
-def test_damaged_frames_never_hurt_more_than_themselves(case: Case) -> None:
+def fuzz(case: Case, frames: int) -> None:
+    """Damage `frames` frames, each among healthy ones. No exception, only sane events, and right again afterwards."""
     markets = [listed(case)[symbol] for symbol in case.open_symbols]
 
-    @settings(max_examples=max(1, FRAMES // FRAMES_PER_EXAMPLE), suppress_health_check=list(HealthCheck))
+    @settings(max_examples=max(1, frames // FRAMES_PER_EXAMPLE), suppress_health_check=list(HealthCheck))
     @given(st.data())
     def run(data: st.DataObject) -> None:
         line = join(case, server=fresh_server(case))
@@ -87,13 +87,24 @@ def test_damaged_frames_never_hurt_more_than_themselves(case: Case) -> None:
             if line.feed.broken is not None:
                 line.reopen()
                 line.recover()
-            frames = healthy(line, turn)
-            victim = data.draw(st.integers(0, len(frames) - 1))
-            frames[victim] = damaged(frames[victim], data.draw(damages()))
-            for event in line.push(*frames):
+            moment = healthy(line, turn)
+            victim = data.draw(st.integers(0, len(moment) - 1))
+            moment[victim] = damaged(moment[victim], data.draw(damages()))
+            for event in line.push(*moment):
                 assert_sane(event)
         line.reopen()
         line.recover()
         assert [line.books[market.key] for market in markets] == [line.truth(market.key) for market in markets]
 
     run()
+
+
+@pytest.mark.parametrize("case", cases(), ids=lambda case: case.venue.name)
+def test_damaged_frames_never_hurt_more_than_themselves(case: Case) -> None:
+    fuzz(case, FRAMES)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("case", cases(), ids=lambda case: case.venue.name)
+def test_many_damaged_frames_do_not_either(case: Case) -> None:
+    fuzz(case, max(FRAMES, 100_000))
