@@ -14,7 +14,8 @@ import msgspec
 
 from twinleg_sims.extended import facts as extended_facts
 from twinleg_sims.extended.core import ExtendedCore
-from twinleg_sims.faults import KINDS, Faults
+from twinleg_sims.fault_kinds import KINDS
+from twinleg_sims.faults import Faults
 from twinleg_sims.lighter import facts as lighter_facts
 from twinleg_sims.lighter.core import LighterCore
 from twinleg_sims.listings import ASSETS_MAX, VENUES

@@ -1,4 +1,4 @@
-"""What can go wrong on a venue's public side, switched on by hand, by spec text, over HTTP or by a seed.
+"""What can go wrong at a venue, switched on by hand, by spec text, over HTTP or by a seed.
 
 `Faults` holds the switches of all venues. `Faulty` wraps a venue's core and spoils what comes out of it; the few faults
 that only the core can show (KINDS marks them) are asked for by the cores themselves.
@@ -7,46 +7,22 @@ that only the core can show (KINDS marks them) are asked for by the cores themse
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from itertools import count
 from random import Random
 
 import msgspec
 
+from twinleg_sims.fault_kinds import DEFAULT_VALUES, KINDS, OF_MARKETS, ONCE, PUBLIC_KINDS, WHOLE_NUMBERS
 from twinleg_sims.listings import VENUES
-from twinleg_sims.protocol import Close, Core, Frame, HttpReply, HttpRequest, Out, Ping
+from twinleg_sims.protocol import RESET, AccountRequest, Close, Core, Frame, HttpReply, HttpRequest, Out, Ping
 
-KINDS = {
-    "gap": "a book update is left out",
-    "duplicate": "a book update comes twice",
-    "reorder": "two book updates change places",
-    "garbage": "a frame is broken: value = bytes, truncated, utf8 or html",
-    "off_tick": "a price in a book update lies between two ticks",
-    "nan": "a price in a book update is NaN",
-    "exponent": "a price in a book update is written 6.4e4",
-    "disconnect": "every stream is closed; value = the WebSocket code",
-    "silence": "streams stay open, nothing comes, not even pings",
-    "stale_book": "book frames stop, all others go on",
-    "extra_field": "every message has a field nobody knows",
-    "http_429": "requests are refused; value = json or html",
-    "http_500": "requests fail",
-    "http_html": "requests are answered 200 with a web page",
-    "slow": "replies come late; value = milliseconds",
-    "clock_offset": "the venue's clock is off; value = milliseconds (shown by the core)",
-    "vanish": "a market is not listed any more and falls silent (shown by the core)",
-    "crossed": "a book shows a bid above its best ask (shown by the core)",
-    "unknown_word": "a market has a status nobody knows (shown by the core)",
-    "oversized": "book snapshots are over 1 MiB, and right (shown by the core)",
-}
-"""Every kind, and what a client sees."""
-
-ONCE = frozenset({"gap", "duplicate", "reorder", "garbage", "off_tick", "nan", "exponent", "disconnect"})
-"""These hit `count` frames (1) of each open stream and are over; the others last for `for_s` or until cleared."""
-
-DEFAULT_VALUES = {"garbage": "bytes", "disconnect": "1006", "http_429": "json", "slow": "3000", "clock_offset": "5000"}
 FAULTS_MAX = 1_000
 ONCE_WINDOW_MS = 1_000
 PAGE = b"<html><head><title>502 Bad Gateway</title></head><body><center><h1>502 Bad Gateway</h1></center></body></html>"
+TOO_MANY = b'{"code":23000,"message":"Too Many Requests!"}'
+SERVER_ERROR = b'{"code":500,"message":"internal server error"}'
 _PRICE = re.compile(rb'"(price|p)":"(\d+(?:\.\d+)?)"')
 
 
@@ -112,7 +88,7 @@ class Faults:
         if len(self._faults) >= FAULTS_MAX:
             raise FaultError(f"{FAULTS_MAX} faults are enough")
         value = request.value or DEFAULT_VALUES.get(request.kind, "")
-        if request.kind in ("disconnect", "slow", "clock_offset") and not re.fullmatch(r"-?\d{1,9}", value):
+        if request.kind in WHOLE_NUMBERS and not re.fullmatch(r"-?\d{1,9}", value):
             raise FaultError(f"{request.kind} wants a whole number, not {value!r}")
         at_ms = now_ms + round(request.at_s * 1000)
         until_ms = None if request.for_s is None else at_ms + round(request.for_s * 1000)
@@ -138,17 +114,17 @@ class Faults:
         except msgspec.ValidationError as error:
             raise FaultError(f"{text!r}: {error}") from error
 
-    def add_seeded(self, seed: int, venues: dict[str, list[str]], now_ms: int, span_s: int) -> list[Fault]:
+    def add_seeded(
+        self, seed: int, venues: dict[str, list[str]], now_ms: int, span_s: int, kinds: Collection[str] = PUBLIC_KINDS
+    ) -> list[Fault]:
         """A repeatable course of random short faults over `span_s`, one about every 40 s. `venues`: names, markets."""
         dice = Random(f"{seed}:faults")
         faults: list[Fault] = []
         at_s = dice.expovariate(1 / 40)
         while at_s < span_s and len(faults) < FAULTS_MAX // 2:
             venue = dice.choice(sorted(venues))
-            kind = dice.choice(sorted(KINDS.keys() - {"oversized"}))
-            market = (
-                dice.choice(venues[venue]) if kind in ("gap", "stale_book", "vanish", "crossed", "unknown_word") else ""
-            )
+            kind = dice.choice(sorted(set(kinds) - {"oversized"}))
+            market = dice.choice(venues[venue]) if kind in OF_MARKETS else ""
             for_s = None if kind in ONCE else round(dice.uniform(2, 20), 1)
             request = FaultRequest(kind=kind, venue=venue, market=market, at_s=round(at_s, 1), for_s=for_s)
             faults.append(self.add(request, now_ms))
@@ -193,8 +169,11 @@ class Faulty:
         self._dice = Random(f"{seed}:{core.name}:garbage")
         self._open: set[int] = set()
         self._held: dict[int, Frame] = {}
+        self._late: list[tuple[int, HttpRequest]] = []
 
     def http(self, request: HttpRequest, now_ms: int) -> HttpReply:
+        if request.method != "GET" and (spoiled := self._write(request, now_ms)):
+            return spoiled
         refusal = self._refusal(now_ms)
         reply = refusal or self._core.http(request, now_ms)
         if refusal is None and self._on("extra_field", now_ms):
@@ -220,7 +199,13 @@ class Faulty:
         self._held.pop(connection, None)
         self._core.ws_closed(connection)
 
+    def open_account(self, asked: AccountRequest) -> dict[str, object]:
+        return self._core.open_account(asked)
+
     def advance(self, now_ms: int) -> list[Out]:
+        for late in [late for late in self._late if late[0] <= now_ms]:
+            self._late.remove(late)
+            self._core.http(late[1], now_ms)
         outs = self._spoiled(self._core.advance(now_ms), now_ms)
         fault = self._on("disconnect", now_ms)
         if fault:
@@ -231,15 +216,39 @@ class Faulty:
     def _on(self, kind: str, now_ms: int, market: str = "") -> Fault | None:
         return self._faults.active(self.name, kind, now_ms, market)
 
+    def _write(self, request: HttpRequest, now_ms: int) -> HttpReply | None:
+        """What becomes of a write and of its answer; None when nothing is wrong with either."""
+        if self._once("lost_request", now_ms):
+            return HttpReply(RESET, b"")
+        if late := self._once("late_request", now_ms):
+            self._late.append((now_ms + int(late.value), request))
+            return HttpReply(RESET, b"")
+        if self._on("write_429", now_ms):
+            return HttpReply(429, TOO_MANY)
+        if self._once("lost_ack", now_ms):
+            self._core.http(request, now_ms)
+            return HttpReply(RESET, b"")
+        if self._once("error_ack", now_ms):
+            self._core.http(request, now_ms)
+            return HttpReply(500, SERVER_ERROR)
+        if late := self._once("late_ack", now_ms):
+            reply = self._core.http(request, now_ms)
+            return HttpReply(reply.status, reply.body, reply.headers, int(late.value))
+        return None
+
+    def _once(self, kind: str, now_ms: int) -> Fault | None:
+        fault = self._on(kind, now_ms)
+        return fault if fault and fault.hit(0, now_ms) else None
+
     def _refusal(self, now_ms: int) -> HttpReply | None:
         html = {"Content-Type": "text/html"}
         refused = self._on("http_429", now_ms)
         if refused and refused.value == "html":
             return HttpReply(429, PAGE.replace(b"502 Bad Gateway", b"429 Too Many Requests"), html)
         if refused:
-            return HttpReply(429, b'{"code":23000,"message":"Too Many Requests!"}')
+            return HttpReply(429, TOO_MANY)
         if self._on("http_500", now_ms):
-            return HttpReply(500, b'{"code":500,"message":"internal server error"}')
+            return HttpReply(500, SERVER_ERROR)
         return HttpReply(200, PAGE, html) if self._on("http_html", now_ms) else None
 
     def _spoiled(self, outs: list[Out], now_ms: int) -> list[Out]:

@@ -9,13 +9,15 @@ from __future__ import annotations
 
 from bisect import bisect_left, insort
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Literal, NamedTuple
 
 Side = Literal["bid", "ask"]
 TimeInForce = Literal["gtt", "ioc", "post_only"]
+SelfTrade = Literal["expire_maker", "expire_taker", "expire_both", "reduce", "allow"]
+"""What a taker does when it meets an order of its own: which of the two goes. "reduce" makes both smaller."""
 
 CHANGES_KEPT = 8192
 TRADES_KEPT = 1000
@@ -48,6 +50,19 @@ class Trade(NamedTuple):
     maker_owner: int
 
 
+@dataclass(frozen=True, slots=True)
+class NewOrder:
+    """An order on its way to a book. `kin`: further owners that count as the same in self-trades (sub-accounts)."""
+
+    owner: int
+    side: Side
+    ticks: int
+    lots: int
+    tif: TimeInForce
+    self_trade: SelfTrade = "expire_maker"
+    kin: frozenset[int] = frozenset()
+
+
 @dataclass(slots=True)
 class Order:
     """A resting order. `lots` is what is left of `initial_lots`."""
@@ -63,11 +78,15 @@ class Order:
 
 @dataclass(slots=True)
 class Outcome:
-    """What became of an order. `self_cancelled`: (order id, lots) of the owner's own orders that it would have met."""
+    """What became of an order. `self_cancelled`: (order id, lots) of the owner's own orders that it would have met.
+
+    `self_expired_lots`: what the order itself lost for meeting them.
+    """
 
     order_id: int
     resting_lots: int
     refused_post_only: bool = False
+    self_expired_lots: int = 0
     trades: list[Trade] = field(default_factory=list)
     self_cancelled: list[tuple[int, int]] = field(default_factory=list)
 
@@ -100,6 +119,13 @@ class Engine:
 
     def __init__(self, first_nonce: int = 0) -> None:
         self.nonce = first_nonce
+        self.maker_listeners: dict[int, Callable[[Trade], None]] = {}
+        """By owner: told of each fill of its resting orders, in the midst of matching. It may cancel and reduce there,
+
+        so that what rests behind is right before it trades too, but not submit.
+        """
+        self.cancel_listeners: dict[int, Callable[[int, int], None]] = {}
+        """By owner: told (order id, lots) when somebody else's self-trade rule took lots off a resting order."""
         self.trade_count = 0
         self._bids = _Half(1)
         self._asks = _Half(-1)
@@ -173,20 +199,21 @@ class Engine:
     # What one can do
 
     def submit(self, owner: int, side: Side, ticks: int, lots: int, now_ms: int, tif: TimeInForce = "gtt") -> Outcome:
-        """Match and rest an order. Post-only that would cross is refused whole; an IOC's remainder is dropped.
+        """As `place`, with the usual self-trade rule: its resting order goes and the taker goes on (Lighter's own)."""
+        return self.place(NewOrder(owner, side, ticks, lots, tif), now_ms)
 
-        An owner never trades with itself: its resting order is cancelled and the taker goes on (Lighter's default).
-        """
-        assert min(ticks, lots) > 0, "an order has a price and a size"
+    def place(self, order: NewOrder, now_ms: int) -> Outcome:
+        """Match and rest an order. Post-only that would cross is refused whole; an IOC's remainder is dropped."""
+        assert min(order.ticks, order.lots) > 0, "an order has a price and a size"
         order_id = self._next_order
         self._next_order += 1
         outcome = Outcome(order_id, 0)
-        if tif == "post_only" and self._crosses(side, ticks):
+        if order.tif == "post_only" and self._crosses(order.side, order.ticks):
             outcome.refused_post_only = True
             return outcome
-        left = self._match(Order(order_id, owner, side, ticks, lots, lots, now_ms), now_ms, outcome)
-        if left and tif != "ioc":
-            self._rest(Order(order_id, owner, side, ticks, left, lots, now_ms))
+        left = self._match(order, now_ms, outcome)
+        if left and order.tif != "ioc":
+            self._rest(Order(order_id, order.owner, order.side, order.ticks, left, order.lots, now_ms))
             outcome.resting_lots = left
         return outcome
 
@@ -201,6 +228,15 @@ class Engine:
         order = self._orders.get(order_id)
         return self._shrink(order, min(lots, order.lots)) if order else 0
 
+    def hit(self, order_id: int, lots: int, now_ms: int) -> None:
+        """Let somebody take up to `lots` of one resting order, whatever else rests before it."""
+        maker = self._orders.get(order_id)
+        if maker is not None:
+            self._next_order += 1
+            taker: Side = "ask" if maker.side == "bid" else "bid"
+            order = NewOrder(0, taker, maker.ticks, lots, "ioc")
+            self._trade(order, maker, Outcome(self._next_order - 1, 0), now_ms, min(lots, maker.lots))
+
     # How
 
     def _half(self, side: Side) -> _Half:
@@ -213,26 +249,53 @@ class Engine:
         best = self.best("bid")
         return best is not None and best >= ticks
 
-    def _match(self, taker: Order, now_ms: int, outcome: Outcome) -> int:
+    def _match(self, taker: NewOrder, now_ms: int, outcome: Outcome) -> int:
         half = self._half("ask" if taker.side == "bid" else "bid")
         worst_key = taker.ticks * half.sign
         left = taker.lots
         while left and half.keys and half.keys[-1] >= worst_key:
             maker = next(iter(half.levels[half.keys[-1]].orders.values()))
-            if maker.owner == taker.owner:
-                outcome.self_cancelled.append((maker.id, maker.lots))
-                self._shrink(maker, maker.lots)
+            if taker.self_trade != "allow" and (maker.owner == taker.owner or maker.owner in taker.kin):
+                left -= self._prevent(taker, maker, left, outcome)
                 continue
             lots = min(left, maker.lots)
             left -= lots
-            self.trade_count += 1
-            trade = Trade(
-                self.trade_count, now_ms, maker.ticks, lots, taker.side, taker.id, maker.id, taker.owner, maker.owner
-            )
-            self._trades.append(trade)
-            outcome.trades.append(trade)
-            self._shrink(maker, lots)
+            self._trade(taker, maker, outcome, now_ms, lots)
         return left
+
+    def _trade(self, taker: NewOrder, maker: Order, outcome: Outcome, now_ms: int, lots: int) -> None:
+        self.trade_count += 1
+        trade = Trade(
+            self.trade_count,
+            now_ms,
+            maker.ticks,
+            lots,
+            taker.side,
+            outcome.order_id,
+            maker.id,
+            taker.owner,
+            maker.owner,
+        )
+        self._trades.append(trade)
+        outcome.trades.append(trade)
+        self._shrink(maker, lots)
+        listener = self.maker_listeners.get(maker.owner)
+        if listener is not None:
+            listener(trade)
+
+    def _prevent(self, taker: NewOrder, maker: Order, left: int, outcome: Outcome) -> int:
+        """Two orders of one owner meet: take off the maker what its rule says; the lots the taker loses."""
+        lots = min(left, maker.lots)
+        from_maker = {"expire_taker": 0, "reduce": lots}.get(taker.self_trade, maker.lots)
+        from_taker = {"expire_maker": 0, "reduce": lots}.get(taker.self_trade, left)
+        outcome.self_expired_lots += from_taker
+        if from_maker:
+            self._shrink(maker, from_maker)
+            if maker.owner == taker.owner:
+                outcome.self_cancelled.append((maker.id, from_maker))
+            elif maker.owner in self.cancel_listeners:
+                self.cancel_listeners[maker.owner](maker.id, from_maker)
+        return from_taker
 
     def _rest(self, order: Order) -> None:
         half = self._half(order.side)

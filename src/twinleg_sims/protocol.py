@@ -29,9 +29,12 @@ class HttpRequest:
         return [value for key, value in self.query if key == name]
 
 
+RESET = 0
+
+
 @dataclass(frozen=True, slots=True)
 class HttpReply:
-    """One answer. The shell holds it back for `delay_ms` of real time."""
+    """One answer. The shell holds it back for `delay_ms` of real time; status RESET breaks the connection instead."""
 
     status: int
     body: bytes
@@ -80,6 +83,21 @@ class Refuse:
 Out = Frame | Ping | Close | Refuse
 
 
+class AccountError(ValueError):
+    """An account that cannot be opened as asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class AccountRequest:
+    """An account as asked for, of the control endpoint or the command line. `wallet`: accounts of one are kin."""
+
+    equity_usd: float = 100_000.0
+    name: str = ""
+    wallet: str = ""
+    taker_bps: float | None = None
+    maker_bps: float | None = None
+
+
 class Core(Protocol):
     """A venue's server side. Times are virtual epoch milliseconds and never go back."""
 
@@ -96,4 +114,11 @@ class Core(Protocol):
     def ws_closed(self, connection: int) -> None: ...
     def advance(self, now_ms: int) -> list[Out]:
         """What became due. The world has been advanced to `now_ms` before."""
+        ...
+
+    def open_account(self, asked: AccountRequest) -> dict[str, object]:
+        """Open an account, the same one for the same seed and order of calls; all that a client needs to trade with it.
+
+        Raises AccountError.
+        """
         ...

@@ -19,7 +19,19 @@ import msgspec
 from aiohttp import WSMsgType, web
 
 from twinleg_sims.faults import FaultError, FaultRequest, Faults, Faulty
-from twinleg_sims.protocol import Close, Core, Frame, HttpReply, HttpRequest, Out, Ping, Refuse
+from twinleg_sims.protocol import (
+    RESET,
+    AccountError,
+    AccountRequest,
+    Close,
+    Core,
+    Frame,
+    HttpReply,
+    HttpRequest,
+    Out,
+    Ping,
+    Refuse,
+)
 from twinleg_sims.world import World
 
 TICK_S = 0.015
@@ -30,6 +42,7 @@ SEND_BYTES_MAX = 64 << 20
 CLOSE_GRACE_S = 2.0
 MESSAGE_BYTES_MAX = 1 << 20
 CONTROL_PATH = "/__sim__/faults"
+ACCOUNTS_PATH = "/__sim__/accounts"
 SLOW_CONSUMER = (1008, "slow consumer")
 ABNORMAL = 1006
 """Not a code that may be sent: the connection is dropped without a close frame."""
@@ -107,6 +120,7 @@ class _VenueServer:
         """Listen. Raises OSError when the port is taken."""
         app = web.Application(client_max_size=MESSAGE_BYTES_MAX)
         app.router.add_route("*", CONTROL_PATH, self._control)
+        app.router.add_route("POST", ACCOUNTS_PATH, self._open_account)
         app.router.add_route("*", "/{path:.*}", self._serve)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
         await runner.setup()
@@ -144,14 +158,14 @@ class _VenueServer:
         )
         if "upgrade" in asked.headers.get("connection", "").lower():
             return await self._stream(request, asked)
-        return await _answer(self.core.http(asked, self._sims.now_ms))
+        return await _answer(request, self.core.http(asked, self._sims.now_ms))
 
     async def _stream(self, request: web.Request, asked: HttpRequest) -> web.StreamResponse:
         number = next(self._ids)
         outs = self.core.ws_open(number, asked, self._sims.now_ms)
         if outs and isinstance(outs[0], Refuse):
             self.core.ws_closed(number)
-            return await _answer(outs[0].reply)
+            return await _answer(request, outs[0].reply)
         socket = web.WebSocketResponse(autoping=False, max_msg_size=MESSAGE_BYTES_MAX, timeout=CLOSE_GRACE_S)
         try:
             await socket.prepare(request)
@@ -184,6 +198,14 @@ class _VenueServer:
                     await socket.pong(message.data)
             elif message.type is WSMsgType.PONG:
                 self.core.ws_pong(number, now_ms)
+
+    async def _open_account(self, request: web.Request) -> web.Response:
+        """POST opens an account (JSON, see AccountRequest; `{}` is enough) and answers all that a client needs."""
+        try:
+            asked = msgspec.json.decode(await request.read() or b"{}", type=AccountRequest)
+            return web.json_response(self.core.open_account(asked))
+        except (msgspec.DecodeError, AccountError) as error:
+            return web.json_response({"error": str(error)}, status=400)
 
     async def _control(self, request: web.Request) -> web.Response:
         """GET lists this venue's faults, POST switches one on (JSON, see FaultRequest), DELETE switches all off."""
@@ -300,7 +322,11 @@ def _bytes(out: Frame | Ping | Close) -> int:
     return len(out.payload) if isinstance(out, Frame) else 0
 
 
-async def _answer(reply: HttpReply) -> web.Response:
+async def _answer(request: web.Request, reply: HttpReply) -> web.Response:
     if reply.delay_ms > 0:
         await asyncio.sleep(reply.delay_ms / 1000)
+    if reply.status == RESET:
+        if isinstance(request.transport, asyncio.Transport):
+            request.transport.abort()
+        return web.Response()  # goes nowhere
     return web.Response(status=reply.status, body=reply.body, headers=reply.headers)

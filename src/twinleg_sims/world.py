@@ -8,30 +8,18 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from itertools import count
 from math import exp
 from random import Random
 
 from twinleg_sims.birth import Character, born
-from twinleg_sims.funding import HOUR_MS, MINUTE_MS
+from twinleg_sims.funding import HOUR_MS, MINUTE_MS, Settled
 from twinleg_sims.listings import LIGHTER, Asset, Listing, first_assets, listings
 from twinleg_sims.market import FIRST_OUTSIDE_OWNER, SimMarket
-from twinleg_sims.matching import Outcome, Side, TimeInForce
+from twinleg_sims.matching import NewOrder, Outcome
 
 PRICE_STEP_MS = 250
-
-
-@dataclass(frozen=True, slots=True)
-class NewOrder:
-    """An outside user's order, as its venue passes it on. `owner` must be at least FIRST_OUTSIDE_OWNER."""
-
-    owner: int
-    side: Side
-    ticks: int
-    lots: int
-    tif: TimeInForce
 
 
 class World:
@@ -44,15 +32,17 @@ class World:
         self._dice = Random(f"{seed}:prices")
         self._queue: list[tuple[int, int, Callable[[], None]]] = []
         self._order = count()
+        self.settlement_listeners: list[Callable[[SimMarket, Settled], None]] = []
+        """Told of each market's hourly funding as it is charged."""
         rows = listings(self.assets)
         self._priced = {row.asset.name: row.asset for row in rows}
         self._returns = dict.fromkeys(self._priced, 0.0)
         characters = {name: Character.of(Random(f"{seed}:{name}"), asset.tier) for name, asset in self._priced.items()}
         self._markets = {(row.venue, row.symbol): born(seed, row, characters[row.asset.name], start_ms) for row in rows}
-        self._at(start_ms + PRICE_STEP_MS, self._move_prices)
-        self._at((start_ms // MINUTE_MS + 1) * MINUTE_MS, self._minute)
+        self.at(start_ms + PRICE_STEP_MS, self._move_prices)
+        self.at((start_ms // MINUTE_MS + 1) * MINUTE_MS, self._minute)
         for position, market in enumerate(self._markets.values()):
-            self._at(start_ms + 20 + 7 * position % 400, partial(self._step, market))
+            self.at(start_ms + 20 + 7 * position % 400, partial(self._step, market))
 
     def markets(self, venue: str) -> list[SimMarket]:
         """Every market of a venue, in listing order, whatever its state."""
@@ -77,18 +67,20 @@ class World:
         at_ms = self.now_ms + (market.terms.maker_delay_ms if post_only else market.terms.taker_delay_ms)
 
         def arrive() -> None:
-            outcome = market.book.submit(order.owner, order.side, order.ticks, order.lots, self.now_ms, order.tif)
+            outcome = market.book.place(order, self.now_ms)
             if done is not None:
                 done(outcome)
 
-        self._at(at_ms, arrive)
+        self.at(at_ms, arrive)
         return at_ms
 
-    def _at(self, at_ms: int, event: Callable[[], None]) -> None:
+    def at(self, at_ms: int, event: Callable[[], None]) -> None:
+        """Let `event` happen at a time (now = with the next `advance`), after what was put there before it."""
+        assert at_ms >= self.now_ms, "the past is over"
         heapq.heappush(self._queue, (at_ms, next(self._order), event))
 
     def _step(self, market: SimMarket) -> None:
-        self._at(market.step(self.now_ms, self._index(market.listing)), partial(self._step, market))
+        self.at(market.step(self.now_ms, self._index(market.listing)), partial(self._step, market))
 
     def _index(self, listing: Listing) -> float:
         return listing.asset.start_price * exp(self._returns[listing.asset.name]) * listing.multiplier
@@ -97,12 +89,14 @@ class World:
         common = self._dice.gauss(0, 1)
         for name, asset in self._priced.items():
             self._returns[name] += asset.move(PRICE_STEP_MS, common, self._dice.gauss(0, 1))
-        self._at(self.now_ms + PRICE_STEP_MS, self._move_prices)
+        self.at(self.now_ms + PRICE_STEP_MS, self._move_prices)
 
     def _minute(self) -> None:
         for market in self._markets.values():
             market.funding.sample(market.premium_sample())
             if self.now_ms % HOUR_MS == 0:
                 price = market.index_price if market.venue == LIGHTER else market.mark_price
-                market.funding.settle(self.now_ms, price)
-        self._at(self.now_ms + MINUTE_MS, self._minute)
+                settled = market.funding.settle(self.now_ms, price)
+                for listener in self.settlement_listeners:
+                    listener(market, settled)
+        self.at(self.now_ms + MINUTE_MS, self._minute)

@@ -11,7 +11,7 @@ from twinleg_sims.extended.rest import PublicRest
 from twinleg_sims.extended.streams import Streams
 from twinleg_sims.faults import Faults
 from twinleg_sims.limiter import Limiter
-from twinleg_sims.protocol import HttpReply, HttpRequest, Out, Refuse
+from twinleg_sims.protocol import AccountError, AccountRequest, HttpReply, HttpRequest, Out, Refuse
 from twinleg_sims.world import World
 
 
@@ -65,6 +65,9 @@ class ExtendedCore:
         for past in self._pasts.values():
             past.advance(now_ms)
         return self._streams.advance(now_ms)
+
+    def open_account(self, asked: AccountRequest) -> dict[str, object]:
+        raise AccountError(f"no account for {asked.name!r}: Extended's private side is not simulated yet")
 
     def _answer(self, request: HttpRequest, now_ms: int) -> HttpReply:
         """Admission first, then the private door, then the public endpoints."""

@@ -9,7 +9,7 @@ from twinleg_sims.lighter.streams import Streams
 from twinleg_sims.lighter.view import View
 from twinleg_sims.limiter import Limiter
 from twinleg_sims.listings import LIGHTER
-from twinleg_sims.protocol import HttpReply, HttpRequest, Out
+from twinleg_sims.protocol import AccountError, AccountRequest, HttpReply, HttpRequest, Out
 from twinleg_sims.world import World
 
 
@@ -48,3 +48,6 @@ class LighterCore:
     def advance(self, now_ms: int) -> list[Out]:
         self._view.advance(now_ms)
         return self._streams.advance(now_ms)
+
+    def open_account(self, asked: AccountRequest) -> dict[str, object]:
+        raise AccountError(f"no account for {asked.name!r}: Lighter's private side is not simulated yet")
