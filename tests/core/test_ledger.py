@@ -202,6 +202,7 @@ def test_old_closed_trades_are_kept_as_totals(monkeypatch: pytest.MonkeyPatch) -
             ledger.apply(record)
     assert set(ledger.trades) == {"t3", "t4"}
     assert ledger.pnl({}).fees_micro_usd == 5 * 14
+    assert ledger.retired_micro_usd == {"one": -3 * 14, "two": 0}
     with pytest.raises(LedgerError, match="t0"):
         ledger.apply(msgspec.structs.replace(booked(Leg.LONG, HOUR_MS, 1), trade_id="t0"))
 
