@@ -34,6 +34,7 @@ from twinleg.core.messages import (
     Market,
     MarketsListed,
     MarketStatus,
+    Refusal,
     Stats,
     StreamState,
     TradePrint,
@@ -319,12 +320,12 @@ def test_beyond_the_best_pairs_a_bound_and_its_reasons_are_kept() -> None:
     for second in range(3):
         review(made, second)
     assert len(made.found) + len(made.standing) == SHOWN_PAIRS + 15
-    assert made.standing
+    assert len(made.found) == SHOWN_PAIRS
     worst_shown = min(found.net_bps for found in made.found.values())
     for key, standing in made.standing.items():
         assert standing.bound_bps is not None
         assert standing.bound_bps < LIMITS.min_viable_spread_bps
-        assert standing.bound_bps <= worst_shown + 1
+        assert standing.bound_bps <= worst_shown
         assert standing.refusals[0].code == "edge"
         assert standing.refusals[0].value == standing.bound_bps
         assert made.pairs[key].alive_since_ms is None
@@ -332,6 +333,17 @@ def test_beyond_the_best_pairs_a_bound_and_its_reasons_are_kept() -> None:
     assert [not one.refusals for one in ranked] == sorted((not one.refusals for one in ranked), reverse=True)
     for better, worse in pairwise(ranked):
         assert bool(better.refusals) != bool(worse.refusals) or better.net_usd >= worse.net_usd
+
+
+def test_what_can_be_executed_ranks_before_what_would_earn_more_but_is_refused() -> None:
+    made = crowd(4)
+    review(made, 1)
+    one, other, third, last = sorted(made.found.values(), key=lambda found: found.net_usd, reverse=True)
+    assert [found.pair for found in made.ranking()] == [one.pair, other.pair, third.pair, last.pair]
+    for free, refused in ((False, one), (True, other), (False, third), (True, last)):
+        reasons = () if free else (Refusal("book_stale", "old"),)
+        made.found[refused.pair] = msgspec.structs.replace(refused, refusals=reasons)
+    assert [found.pair for found in made.ranking()] == [other.pair, last.pair, one.pair, third.pair]
 
 
 def test_what_is_unknown_stands_with_every_reason_once() -> None:

@@ -73,8 +73,9 @@ def test_what_is_closed_before_the_next_settlement_earns_nothing() -> None:
     view = FundingView(8 * HOUR_MS)
     view.predicted(predicted(KEY, 1e-4, STREAM, NOW_MS + 90 * 60_000))
     assert carry_fraction(view, long=False, now_ms=NOW_MS, horizon_hours=1.4, half_life=None) == 0
-    paid = carry_fraction(view, long=False, now_ms=NOW_MS, horizon_hours=1.6, half_life=None)
-    assert paid == pytest.approx(8e-4), "an eight-hour payment comes whole at its instant"
+    for horizon_hours in (1.5, 1.6):
+        paid = carry_fraction(view, long=False, now_ms=NOW_MS, horizon_hours=horizon_hours, half_life=None)
+        assert paid == pytest.approx(8e-4), "an eight-hour payment comes whole at its instant"
 
 
 def test_an_unknown_rate_gives_no_carry_rather_than_none_at_all() -> None:

@@ -35,8 +35,12 @@ async def test_a_viable_pair_is_entered_filled_and_hedged_once(tmp_path: Path) -
         assert made.held() == [plan.common_lots, 2 * plan.common_lots]
         assert made.desk.ledger.positions() == {ONE.key: plan.common_lots, TWO.key: -2 * plan.common_lots}
         assert 0 < account.terms["notional_usd"] <= 500
-        assert plan.long.limit_ticks >= plan.long.decision_ticks
-        assert plan.short.limit_ticks <= plan.short.decision_ticks
+        assert (plan.long.decision_ticks, plan.short.decision_ticks) == (10_000, 20_060)
+        assert (plan.long.limit_ticks, plan.short.limit_ticks) == (10_003, 20_053), (
+            "half of what net leaves above 1 bps"
+        )
+        assert (plan.long.lots_per_common_lot, plan.short.lots_per_common_lot) == (1, 2)
+        assert plan.bounds_bps == (66, 133, 200)
         assert [order.intent.side.value for order in account.trade.orders] == ["buy", "sell"]
         assert all(order.status is OrderStatus.DONE for order in account.trade.orders)
         await made.live(2)
@@ -213,6 +217,19 @@ async def test_a_crash_while_entering_is_finished_by_the_restart(tmp_path: Path,
         assert made.paper._positions.get(ONE.key, 0) == long_lots
         ids = [order.intent.client_id for order in made.accounts[0].trade.orders]
         assert len(ids) == len(set(ids))
+
+
+async def test_trade_ids_never_repeat_not_even_after_a_restart(tmp_path: Path) -> None:
+    clock = SimClock()
+    for run in range(1, 3):
+        async with world(tmp_path, clock) as made:
+            made.tells()
+            await made.live(3)
+            made.desk.wants_exit(f"T00000{run}", "test", clock.wall_ms())
+            made.engine.stopping = "one trade a run"
+            await made.live(3)
+            assert list(made.desk.ledger.trades) == [f"T00000{number}" for number in range(1, run + 1)]
+            assert made.states == [State.CLOSED] * run
 
 
 # -- stopping and failing ---------------------------------------------------------------------------------------------
