@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Sequence
 
 from twinleg.cli.app import app
-from twinleg.cli.exits import OK, CommandError
+from twinleg.cli.exits import OK, CommandError, drop_output
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -18,8 +17,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.stderr.write(f"twinleg: {error}\n")
         sys.exit(error.code)
     except BrokenPipeError:
-        # The reader of our output has gone: nothing more to say, and the interpreter must not try at its end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        drop_output()
         sys.exit(OK)
 
 

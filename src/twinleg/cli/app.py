@@ -122,7 +122,7 @@ def markets(
 
 
 @app.command(epilog=EPILOG)
-def funding(asset: Asset = None, wait: Wait = 60.0, as_json: Json = False) -> None:
+def funding(asset: Asset = None, wait: Wait = 75.0, as_json: Json = False) -> None:
     """Compare the venues' funding per asset.
 
     Rates, next settlement, the check of their unit, and the half-life of their difference from history.
@@ -133,7 +133,7 @@ def funding(asset: Asset = None, wait: Wait = 60.0, as_json: Json = False) -> No
 
 
 @app.command(epilog=EPILOG)
-def doctor(wait: Wait = 60.0, as_json: Json = False) -> None:
+def doctor(wait: Wait = 75.0, as_json: Json = False) -> None:
     """Find what is wrong and say what to do.
 
     Checks settings, clocks, reachability, feeds, funding units, folders and disk. The exit code is that of the worst

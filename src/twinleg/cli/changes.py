@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from twinleg.cli.figures import bps, percent, plain, size, span, usd
-from twinleg.cli.view import direction, refusal_text
+from twinleg.cli.view import direction, refusal_texts
 from twinleg.core.glance import Glance, Totals, TradeLine
 from twinleg.core.messages import FeedHealth
 
@@ -112,12 +112,12 @@ class Changes:
         if not glance.ranking or (self._best_ms is not None and glance.at_ms - self._best_ms < BEST_EVERY_MS):
             return []
         best = glance.ranking[0]
-        told = (best.pair, tuple(sorted(refusal.code for refusal in best.refusals)))
+        told = (best.pair, tuple(sorted({refusal.code for refusal in best.refusals})))
         if told == self._best:
             return []
         event = "best" if self._best is None or self._best[0] != best.pair else "best_refusals"
         self._best, self._best_ms = told, glance.at_ms
-        verdict = ", ".join(refusal_text(refusal) for refusal in best.refusals) or "executable"
+        verdict = ", ".join(refusal_texts(best.refusals)) or "executable"
         text = (
             f"best: {best.asset} {direction(best.long_market, best.short_market)} net {bps(best.net_bps)} bps, "
             f"{usd(best.net_usd)} $ on {size(best.notional_usd)} $, APR {percent(best.apr_on_margin)}: {verdict}"

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from twinleg.cli import logs
-from twinleg.cli.exits import OK, UNREACHABLE, CommandError
+from twinleg.cli.exits import BAD_CONFIGURATION, OK, UNREACHABLE, CommandError
 from twinleg.cli.live import Ending, face_for, view_wanted, watch
 from twinleg.cli.settings import settings_of_demo
 from twinleg.cli.sims import Simulators, SimulatorsError, SpedClock, simulators
@@ -61,7 +61,7 @@ async def _demo(options: DemoOptions, folder: Path) -> int:
         async with simulators(options.of_simulators(), folder) as sims:
             return await _watch(sims, options, folder, ending)
     except SimulatorsError as error:
-        raise CommandError(UNREACHABLE, str(error)) from error
+        raise CommandError(BAD_CONFIGURATION if error.refused else UNREACHABLE, str(error)) from error
 
 
 async def _watch(sims: Simulators, options: DemoOptions, folder: Path, ending: Ending) -> int:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import sys
+
 OK = 0
 FAILED = 1
 BAD_CONFIGURATION = 2
@@ -17,6 +20,11 @@ MEANINGS = {
 }
 
 EPILOG = "Exit codes: " + "; ".join(f"{code} {meaning}" for code, meaning in MEANINGS.items()) + "."
+
+
+def drop_output() -> None:
+    """The reader of our output has gone: nothing more is said, nor tried again when the interpreter ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 class CommandError(Exception):

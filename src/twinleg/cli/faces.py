@@ -28,7 +28,7 @@ class Face(Protocol):
         ...
 
     def say(self, change: Change) -> None:
-        """Tell one last thing, after `close`."""
+        """Tell one thing: beside the view only into the log."""
         ...
 
 
@@ -83,4 +83,5 @@ class Screen:
 
     def say(self, change: Change) -> None:
         LOG.info("%s", change.text)
-        self._console.print(change.text, markup=False, highlight=False)
+        if not self._live.is_started:
+            self._console.print(change.text, markup=False, highlight=False)

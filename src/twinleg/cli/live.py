@@ -8,7 +8,8 @@ import signal
 import sys
 from collections.abc import Awaitable
 
-from twinleg.cli.changes import summary
+from twinleg.cli.changes import Change, summary
+from twinleg.cli.exits import drop_output
 from twinleg.cli.faces import Face, PlainLines, Screen
 from twinleg.runtime.settings import Settings
 from twinleg.runtime.wiring import System
@@ -71,6 +72,7 @@ async def watch(system: System, face: Face, ending: Ending, seconds: float | Non
     engine.add_done_callback(lambda _: ending.tell("the engine ended"))
     timer = asyncio.get_running_loop().call_later(seconds, ending.tell, "time is up") if seconds is not None else None
     try:
+        await _shown(asyncio.to_thread(face.say, _started(system)), ending)
         await _show_until(ending, system, face)
     finally:
         LOG.info("ending: %s", ending.reason)
@@ -82,6 +84,15 @@ async def watch(system: System, face: Face, ending: Ending, seconds: float | Non
         finally:
             face.close()
     await _shown(asyncio.to_thread(face.say, summary("end", system.glance())), ending)
+
+
+def _started(system: System) -> Change:
+    settings = system.settings
+    addresses = {"lighter": settings.lighter_endpoints().rest, "extended": settings.extended_endpoints().rest}
+    listed = ", ".join(f"{venue} at {address}" for venue, address in addresses.items())
+    text = f"{settings.trading_mode} with {listed}; journal in {settings.data_dir}"
+    data = {"mode": settings.trading_mode, "addresses": addresses, "data_dir": str(settings.data_dir)}
+    return Change("start", system.glance().at_ms, text, data)
 
 
 async def _show_until(ending: Ending, system: System, face: Face) -> None:
@@ -96,4 +107,5 @@ async def _shown(showing: Awaitable[None], ending: Ending) -> None:
     try:
         await showing
     except BrokenPipeError:
+        drop_output()
         ending.tell("nobody reads the output")

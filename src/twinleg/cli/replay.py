@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
@@ -11,8 +11,7 @@ from twinleg.cli.exits import BAD_CONFIGURATION, OK, REFUSED, CommandError
 from twinleg.cli.figures import UNKNOWN, moment, plain, size, span, usd
 from twinleg.cli.output import columns, put, put_json
 from twinleg.core.ledger import Ledger, LedgerError, Pnl, TradeAccount
-from twinleg.core.orders import State
-from twinleg.core.records import RecordError, decode
+from twinleg.core.records import JournalRecord, RecordError, TradePlanned, decode
 from twinleg.runtime.journal_file import FILE_NAME, JournalFile
 from twinleg.runtime.ports import JournalError
 
@@ -78,23 +77,15 @@ def replay(path: Path, last: int) -> ReplayAnswer:
     """Fold the journal at `path` (a file, or the folder that holds it). Raises CommandError."""
     path = path / FILE_NAME if path.is_dir() else path
     ledger, count = Ledger(), 0
-    order: deque[str] = deque(maxlen=last)
     recent: dict[str, TradeAccount] = {}
     try:
-        journal = JournalFile.open_for_reading(path)
-        try:
-            for row in journal.records():
-                account = ledger.apply(decode(row.payload))
-                count += 1
-                trade_id = account.trade.plan.trade_id
-                if account.trade.state is State.PLANNED and trade_id not in recent:
-                    if len(order) == last:
-                        del recent[order[0]]
-                    order.append(trade_id)
-                if trade_id in order:
-                    recent[trade_id] = account
-        finally:
-            journal.close()
+        for record in _records(path):
+            account = ledger.apply(record)
+            count += 1
+            if isinstance(record, TradePlanned) or record.trade_id in recent:
+                recent[record.trade_id] = account
+            if len(recent) > last:
+                del recent[next(iter(recent))]
     except JournalError as error:
         raise CommandError(BAD_CONFIGURATION, f"{error}.") from error
     except (RecordError, LedgerError) as error:
@@ -107,8 +98,18 @@ def replay(path: Path, last: int) -> ReplayAnswer:
         open=open_trades,
         closed=ledger.planned - open_trades,
         money=_money(ledger.pnl({})),
-        trades=tuple(_trade(recent[trade_id]) for trade_id in order),
+        trades=tuple(map(_trade, recent.values())),
     )
+
+
+def _records(path: Path) -> Iterator[JournalRecord]:
+    """Every record, oldest first. Raises JournalError or RecordError."""
+    journal = JournalFile.open_for_reading(path)
+    try:
+        for row in journal.records():
+            yield decode(row.payload)
+    finally:
+        journal.close()
 
 
 def _money(pnl: Pnl) -> Attribution:

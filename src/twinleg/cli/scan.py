@@ -14,7 +14,7 @@ from twinleg.cli.live import Ending
 from twinleg.cli.looking import advice, looking
 from twinleg.cli.output import HEIGHT_UNLIMITED, columns, put, put_json, width
 from twinleg.cli.settings import settings_of_user
-from twinleg.cli.view import opportunity_lines, refusal_text
+from twinleg.cli.view import opportunity_lines, refusal_texts
 from twinleg.core.board import Standing
 from twinleg.core.edge import Opportunity
 from twinleg.core.glance import Glance, VenueLine
@@ -74,9 +74,7 @@ def _put(answer: ScanAnswer, *, as_json: bool) -> None:
         return
     put([f"{clock(answer.at_ms)} UTC"])
     put(opportunity_lines(answer.ranking, answer.at_ms, width(), HEIGHT_UNLIMITED))
-    rows = [
-        (plain(one.pair), bps(one.bound_bps), ", ".join(map(refusal_text, one.refusals))) for one in answer.standing
-    ]
+    rows = [(plain(one.pair), bps(one.bound_bps), ", ".join(refusal_texts(one.refusals))) for one in answer.standing]
     if rows:
         put(["", *columns(("not worth a walk", "at best, bps", "refusals"), rows, right=("at best, bps",))])
     put([""])

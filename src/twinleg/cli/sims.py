@@ -15,12 +15,21 @@ from twinleg.runtime.clock import SystemClock
 
 READY_S_MAX = 60.0
 END_S_MAX = 5.0
+CANNOT_START = 2
+"""The exit code with which they say that their options make no sense."""
 LOG_NAME = "simulators.log"
 LOG_TAIL_CHARS = 2_000
 
 
 class SimulatorsError(RuntimeError):
-    """The simulated venues did not start, or ended by themselves. The text holds what they last wrote."""
+    """The simulated venues did not start, or ended by themselves. The text holds what they last wrote.
+
+    `refused` = they found their own options wrong.
+    """
+
+    def __init__(self, text: str, *, refused: bool = False) -> None:
+        super().__init__(text)
+        self.refused = refused
 
 
 class Bases(msgspec.Struct, frozen=True):
@@ -107,7 +116,8 @@ async def _ready(child: asyncio.subprocess.Process, log: Path) -> Ready:
     try:
         return msgspec.json.decode(line, type=Ready)
     except msgspec.DecodeError:
-        raise SimulatorsError(f"the simulated venues did not start{_tail(log)}") from None
+        refused = await child.wait() == CANNOT_START
+        raise SimulatorsError(f"the simulated venues did not start{_tail(log)}", refused=refused) from None
 
 
 async def _end(child: asyncio.subprocess.Process) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from twinleg.cli.figures import UNKNOWN, bps, clock, hours, percent, plain, size, span, usd
 from twinleg.cli.sheet import INDENT, Line, Row, Sheet, listed
@@ -22,14 +22,17 @@ TRADES = Sheet(
     more=("size $", "unhedged", "price $", "slip $", "fees $", "hoped $", "age"),
     left=3,
 )
+WIDTH_MIN = 60
 TROUBLED_FEEDS_SHOWN = 3
 TRADES_SHARE = 3
-"""Trades get a third of the free lines, more when the opportunities need less."""
+TRADES_LINES_MIN = 5
+"""Trades get a third of the free lines, more when the opportunities need less, and room for one in any case."""
 STATE_STYLE = {"hedged": "green", "halted": "bold red", "repairing": "bold yellow", "closed": "dim"}
 
 
 def lines(glance: Glance, title: str, width: int, height: int) -> list[Line]:
-    """The whole picture in at most `height` lines of at most `width` cells."""
+    """The whole picture in at most `height` lines; below WIDTH_MIN cells the terminal cuts them."""
+    width = max(width, WIDTH_MIN)
     head, foot = _head(glance, title, width), _totals(glance, width)
     titles = 2
     free = height - len(head) - len(foot) - titles
@@ -37,7 +40,7 @@ def lines(glance: Glance, title: str, width: int, height: int) -> list[Line]:
     trades = TRADES.lines(trade_rows, width, max(free, 2))
     wanted = opportunity_lines(glance.ranking, glance.at_ms, width, max(free, 2))
     if len(wanted) + len(trades) > free:
-        for_trades = max(free // TRADES_SHARE, free - len(wanted), 2)
+        for_trades = max(free // TRADES_SHARE, free - len(wanted), TRADES_LINES_MIN if glance.trades else 1)
         trades = TRADES.lines(trade_rows, width, for_trades)
         wanted = opportunity_lines(glance.ranking, glance.at_ms, width, max(free - len(trades), 2))
     executable = sum(not one.refusals for one in glance.ranking)
@@ -47,7 +50,7 @@ def lines(glance: Glance, title: str, width: int, height: int) -> list[Line]:
         _ruled(f"trades: {sum(one.closed_ms is None for one in glance.trades)} open", width),
         *trades,
     ]
-    return [Line(line.text[:width], line.style) for line in [*head, *body, *foot]][:height]
+    return [Line(line.text[:width].rstrip(), line.style) for line in [*head, *body, *foot]][:height]
 
 
 def opportunity_lines(ranking: Sequence[Opportunity], now_ms: int, width: int, height: int) -> list[Line]:
@@ -61,6 +64,11 @@ def refusal_text(refusal: Refusal) -> str:
         return refusal.code
     limit = "" if refusal.limit is None else f" (limit {_number(refusal.limit)})"
     return f"{refusal.code} {_number(refusal.value)}{limit}"
+
+
+def refusal_texts(refusals: Iterable[Refusal]) -> tuple[str, ...]:
+    """Refusals in few words, one of each code: the first."""
+    return tuple({refusal.code: refusal_text(refusal) for refusal in reversed(tuple(refusals))}.values())[::-1]
 
 
 def direction(long_market: str, short_market: str) -> str:
@@ -93,7 +101,7 @@ def _venue_line(venue: VenueLine, feeds: tuple[FeedHealth, ...]) -> Line:
     wrong = f", {venue.units_disagreed} DISAGREE" if venue.units_disagreed else ""
     text = (
         f"{venue.venue:<9} books {venue.books_ready}/{venue.markets}  units {units}{wrong}  clock {offset}  "
-        f"streams {streams}"
+        f"connections {streams}"
     )
     if venue.trouble is not None:
         return Line(plain(f"{text}  {venue.trouble}"), "bold red")
@@ -125,7 +133,7 @@ def _opportunity_row(one: Opportunity, now_ms: int) -> Row:
             bps(-terms.latency_haircut_bps),
             span(None if one.alive_since_ms is None else now_ms - one.alive_since_ms),
         ),
-        notes=tuple(refusal_text(refusal) for refusal in one.refusals),
+        notes=refusal_texts(one.refusals),
         style=_style(one),
     )
 
@@ -185,7 +193,7 @@ def _totals(glance: Glance, width: int) -> list[Line]:
 
 def _standing_text(standing: tuple[Standing, ...], width: int) -> str:
     codes = Counter(refusal.code for one in standing for refusal in one.refusals[:1])
-    head = f"not worth a walk: {len(standing)} pairs "
+    head = f"not worth a walk: {len(standing)} pairs: "
     return head + listed([f"{code} {count:,}" for code, count in codes.most_common()], width - len(head))
 
 

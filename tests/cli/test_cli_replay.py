@@ -1,0 +1,210 @@
+"""A journal folded again: attribution per trade and in all, from a file that is only read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from twinleg.cli.exits import BAD_CONFIGURATION, REFUSED, CommandError
+from twinleg.cli.replay import ReplayAnswer, replay, run_replay
+from twinleg.core.amounts import Grid
+from twinleg.core.orders import (
+    Filled,
+    Intent,
+    Leg,
+    LegPlan,
+    OrderStatus,
+    Purpose,
+    State,
+    TimeInForce,
+    TradePlan,
+    client_id,
+)
+from twinleg.core.records import (
+    FillSeen,
+    FundingBooked,
+    IntentMade,
+    JournalRecord,
+    OutcomeSeen,
+    StateChanged,
+    TradePlanned,
+    encode,
+    kind_of,
+)
+from twinleg.runtime.journal_file import FILE_NAME, JournalFile
+from twinleg.runtime.ports import Record
+
+CENT, MILLI = Grid.of("0.01"), Grid.of("0.001")
+
+
+def leg_plan(market: str) -> LegPlan:
+    return LegPlan(
+        venue=market.partition(":")[0],
+        market=market,
+        price_grid=CENT,
+        size_grid=MILLI,
+        lots_per_common_lot=1,
+        limit_ticks=11_000,
+        decision_ticks=10_000,
+    )
+
+
+def planned(trade_id: str) -> list[JournalRecord]:
+    plan = TradePlan(
+        trade_id=trade_id,
+        asset="ETH",
+        long=leg_plan("lighter:ETH"),
+        short=leg_plan("extended:ETH-USD"),
+        common_lots=1_000,
+        unhedged_ms_max=3_000,
+        unhedged_notional_max_micro_usd=250_000_000,
+        attempt_ms=3_000,
+        bounds_bps=(50, 100, 200),
+    )
+    return [TradePlanned(at_ms=1, plan=plan, terms={"net_bps": 12.0, "expected_usd": 0.12})]
+
+
+def filled(trade_id: str, leg: Leg, attempt: int, ticks: int, at_ms: int) -> list[JournalRecord]:
+    """One order of 1 ETH at 100-something dollars with a fee of 2.5 cents, filled whole."""
+    adds = attempt == 0
+    market = "lighter:ETH" if leg is Leg.LONG else "extended:ETH-USD"
+    name = client_id(trade_id, leg, attempt)
+    intent = Intent(
+        trade_id=trade_id,
+        leg=leg,
+        attempt=attempt,
+        client_id=name,
+        venue=market.partition(":")[0],
+        market=market,
+        side=leg.entry_side if adds else leg.entry_side.opposite,
+        size_lots=1_000,
+        limit_ticks=ticks,
+        reduce_only=not adds,
+        time_in_force=TimeInForce.IOC,
+        purpose=Purpose.ENTER if adds else Purpose.EXIT,
+        deadline_ms=at_ms + 1_000,
+        decision_price_ticks=10_000,
+    )
+    fill = Filled(name, f"{name}-f", ticks, 1_000, 25_000, at_ms)
+    return [
+        IntentMade(at_ms=at_ms, intent=intent),
+        FillSeen(at_ms=at_ms, trade_id=trade_id, fill=fill),
+        OutcomeSeen(at_ms=at_ms, trade_id=trade_id, client_id=name, status=OrderStatus.DONE, filled_lots=1_000),
+    ]
+
+
+def state(trade_id: str, now: State, at_ms: int, reason: str | None = None) -> JournalRecord:
+    return StateChanged(
+        at_ms=at_ms, trade_id=trade_id, state=now, attempts_spent=0, due_ms=None, exit_reason=reason, because="test"
+    )
+
+
+def hedged(trade_id: str) -> list[JournalRecord]:
+    return [
+        *planned(trade_id),
+        *filled(trade_id, Leg.LONG, 0, 10_001, 10),
+        *filled(trade_id, Leg.SHORT, 0, 10_020, 12),
+        state(trade_id, State.HEDGED, 12),
+        FundingBooked(
+            at_ms=3_600_000,
+            trade_id=trade_id,
+            leg=Leg.SHORT,
+            market="extended:ETH-USD",
+            rate_per_hour=0.0001,
+            interval_hours=1.0,
+            price=100.0,
+            amount_micro_usd=10_000,
+            settled_at_ms=3_600_000,
+        ),
+    ]
+
+
+def closed(trade_id: str) -> list[JournalRecord]:
+    return [
+        *hedged(trade_id),
+        *filled(trade_id, Leg.LONG, 1, 10_050, 4_000_000),
+        *filled(trade_id, Leg.SHORT, 1, 10_040, 4_000_000),
+        state(trade_id, State.CLOSED, 4_000_000, "target: made enough"),
+    ]
+
+
+def written(folder: Path, records: Sequence[JournalRecord]) -> Path:
+    journal = JournalFile.open_for_writing(folder)
+    journal.write(
+        [
+            Record(number, record.at_ms, kind_of(record), record.trade_id, encode(record))
+            for number, record in enumerate(records, start=1)
+        ]
+    )
+    journal.close()
+    return folder / FILE_NAME
+
+
+def test_a_closed_trade_adds_up(tmp_path: Path) -> None:
+    answer = replay(written(tmp_path, closed("T000001")), last=50)
+    (one,) = answer.trades
+    assert (answer.planned, answer.open, answer.closed) == (1, 0, 1)
+    assert (one.state, one.hedged_at_ms, one.closed_at_ms, one.unhedged_ms) == ("closed", 12, 4_000_000, 2)
+    assert (one.long_lots, one.short_lots, one.orders) == (0, 0, 4)
+    assert one.exit_reason == "target: made enough"
+    money = one.money
+    assert money == answer.money
+    # Long bought at 100.01 and sold at 100.50, short sold at 100.20 and bought at 100.40, four fees of 2.5 cents.
+    assert money.net_usd == pytest.approx(0.49 - 0.20 + 0.01 - 0.10)
+    assert money.price_usd is not None
+    assert money.price_usd + money.slippage_usd + money.funding_usd - money.fees_usd == pytest.approx(money.net_usd)
+    assert money.fees_usd == pytest.approx(0.10)
+    assert money.funding_usd == pytest.approx(0.01)
+
+
+def test_what_is_still_held_has_no_price(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = written(tmp_path, hedged("T000001"))
+    answer = replay(path, last=50)
+    assert answer.open == 1
+    assert answer.money.net_usd is None
+    assert answer.trades[0].long_lots == 1_000
+    run_replay(path, 50, as_json=False)
+    assert "what is still held has no price here" in capsys.readouterr().out
+
+
+def test_totals_are_of_all_trades_and_the_list_of_the_last(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    records = [record for number in range(1, 6) for record in closed(f"T{number:06d}")]
+    path = written(tmp_path, records)
+    answer = replay(path, last=2)
+    assert [one.trade_id for one in answer.trades] == ["T000004", "T000005"]
+    assert answer.records == len(records)
+    assert answer.money.net_usd == pytest.approx(5 * 0.20)
+    run_replay(path, 2, as_json=False)
+    assert "3 earlier trades are in the totals only" in capsys.readouterr().out
+
+
+def test_json_is_typed_and_a_folder_is_enough(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    written(tmp_path, closed("T000001"))
+    run_replay(tmp_path, 50, as_json=True)
+    (line,) = capsys.readouterr().out.splitlines()
+    assert msgspec.json.decode(line, type=ReplayAnswer, strict=True) == replay(tmp_path, 50)
+
+
+def test_a_journal_in_use_is_read_and_left_as_it_is(tmp_path: Path) -> None:
+    path = written(tmp_path, closed("T000001"))
+    writer = JournalFile.open_for_writing(tmp_path)
+    before = path.read_bytes()
+    assert replay(path, 50).closed == 1
+    assert path.read_bytes() == before
+    writer.close()
+
+
+def test_no_journal_is_a_matter_of_the_path(tmp_path: Path) -> None:
+    with pytest.raises(CommandError, match="not there") as caught:
+        replay(tmp_path / "nothing", 50)
+    assert caught.value.code == BAD_CONFIGURATION
+
+
+def test_a_journal_that_contradicts_itself_is_refused(tmp_path: Path) -> None:
+    path = written(tmp_path, [*planned("T000001"), *planned("T000001")])
+    with pytest.raises(CommandError, match="planned twice") as caught:
+        replay(path, 50)
+    assert caught.value.code == REFUSED
