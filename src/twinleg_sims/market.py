@@ -113,7 +113,7 @@ class SimMarket:
         self._liquidity = DORMANT if dormant else LIQUIDITY[listing.asset.tier]
         self.open_interest = self._liquidity.top_usd * 2_000 / self.index_price
         self._quotes = self._ladder()
-        self._next_deep = TOP_QUOTES
+        self._next_deep = 0
 
     @property
     def mid_price(self) -> float | None:
@@ -183,12 +183,11 @@ class SimMarket:
 
         All of them leave before any comes back, so that makers do not stand in each other's way when the price moves.
         """
-        count = len(self._quotes)
-        deep = [(self._next_deep + k) % count for k in range(min(DEEP_QUOTES_PER_STEP, count))]
-        self._next_deep = (self._next_deep + DEEP_QUOTES_PER_STEP) % count
+        top, deep = self._quotes[:TOP_QUOTES], self._quotes[TOP_QUOTES:]
+        turn = deep[self._next_deep : self._next_deep + DEEP_QUOTES_PER_STEP]
+        self._next_deep = self._next_deep + DEEP_QUOTES_PER_STEP if turn else 0
         moving: list[_Quote] = []
-        for position in [*range(min(TOP_QUOTES, count)), *deep]:
-            quote = self._quotes[position]
+        for quote in (*top, *turn):
             if len(moving) < REQUOTES_PER_STEP and not self._in_place(quote, fair):
                 self.book.cancel(quote.order_id)
                 moving.append(quote)
@@ -241,8 +240,9 @@ class SimMarket:
 
     def _bar(self) -> None:
         """New trades, outside users' included, go into the candles, the open interest and the last price."""
-        self._trades_barred, trades = self.book.trades_since(self._trades_barred)
-        for trade in trades:
+        fresh = self.book.trade_count - self._trades_barred
+        self._trades_barred += fresh
+        for trade in self.book.recent_trades(fresh):
             self.last_price = round(trade.ticks * self._tick, self.listing.price_decimals)
             size = round(trade.lots * self.listing.lot, self.listing.size_decimals)
             self.bars.add(trade.at_ms, self.last_price, size, trade.sequence)

@@ -64,6 +64,17 @@ def test_another_seed_is_another_world() -> None:
     assert trace(World(1, 3, START_MS)) == trace(one)
 
 
+def test_an_outside_order_through_the_whole_book_is_survived() -> None:
+    world = World(5, 3, START_MS)
+    market = world.market(LIGHTER, "SOL")
+    for ticks in range(1, 3_000):
+        market.book.submit(FIRST_OUTSIDE_OWNER + 1, "bid", ticks, 1, world.now_ms)
+    world.submit(market, NewOrder(FIRST_OUTSIDE_OWNER, "ask", 1, 10**9, "ioc"))
+    world.advance(START_MS + 60_000)
+    assert market.book.trade_count > 3_000
+    assert market.mid_price == pytest.approx(market.index_price, rel=0.01)
+
+
 def test_an_outside_order_meets_the_book_after_the_venue_s_delay_and_leaves_other_markets_alone() -> None:
     world, untouched = World(5, 3, START_MS), World(5, 3, START_MS)
     outcomes: list[tuple[int, Outcome]] = []
@@ -109,6 +120,8 @@ def test_books_are_deep_and_never_crossed(hour: tuple[World, dict[str, list[floa
             assert bid is not None
             assert ask is not None
             assert bid < ask
+            quotes = sum(1 for side in ("bid", "ask") for _ in market.book.orders(side))
+            assert quotes <= len(market._quotes), "makers leave no order behind"
             if market.listing.state == "active" and not market.listing.rfq and market.listing.kind == "perp":
                 assert len(market.book.levels("bid")) >= 10
                 assert market.listing.tick * (ask - bid) / market.index_price < 0.005

@@ -13,6 +13,7 @@ from twinleg_sims.lighter.view import View
 from twinleg_sims.lighter.wire import Row
 from twinleg_sims.listings import LIGHTER
 from twinleg_sims.market import SimMarket
+from twinleg_sims.matching import ReaderBehindError
 
 ALL = "all"
 PADDING_LEVELS = 32_000
@@ -66,7 +67,11 @@ class BookChannel:
         ghost = self._crossing(now_ms)
         if begin == self._market.book.nonce and ghost == self._ghost_ticks:
             return None
-        self._nonce, changes = self._market.book.changes_since(begin)
+        try:
+            self._nonce, changes = self._market.book.changes_since(begin)
+        except ReaderBehindError:
+            begin, changes = self._market.book.nonce, []  # a visible gap: the client asks for a new snapshot
+            self._nonce = begin
         asks = [self._level(change.ticks, change.lots) for change in changes if change.side == "ask"]
         bids = {change.ticks: change.lots for change in changes if change.side == "bid"}
         if self._ghost_ticks:

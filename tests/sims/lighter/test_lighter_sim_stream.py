@@ -9,6 +9,7 @@ from lighter_bench import Bench, ClientBook
 
 from twinleg_sims.lighter.facts import Limits
 from twinleg_sims.listings import LIGHTER
+from twinleg_sims.matching import CHANGES_KEPT
 from twinleg_sims.protocol import Close, Refuse
 
 
@@ -66,6 +67,20 @@ def test_late_subscribers_join_the_same_chain() -> None:
                 book.take(frame)
         assert book.gaps == 0
         assert (book.nonce, book.bids, book.asks) == (books[1].nonce, books[1].bids, books[1].asks)
+
+
+def test_more_changes_than_the_engine_keeps_are_a_visible_gap() -> None:
+    bench = opened()
+    bench.subscribe("order_book/0")
+    bench.run(40)
+    book = bench.world.market(LIGHTER, "ETH").book
+    for lots in range(1, CHANGES_KEPT):
+        book.cancel(book.submit(900, "bid", 1, lots, 0).order_id)
+    bench.run(100)
+    client = ClientBook()
+    for frame in bench.frames():
+        client.take(frame)
+    assert client.gaps == 1
 
 
 def test_unsubscribing_stops_the_channel_and_a_new_snapshot_can_be_had() -> None:
