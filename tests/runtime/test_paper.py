@@ -259,6 +259,17 @@ def test_reading_back() -> None:
     assert absent.filled_lots == 0
 
 
+def test_only_so_many_finished_orders_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(paper, "FINISHED_KEPT", 1)
+    site = Site()
+    site.takes(intent(0, size_lots=2))
+    site.venue.query("t1-long-0", 300)
+    assert fills(site.venue.due(300)) == [(200_000, 2)], "the last one still is"
+    site.takes(intent(1, size_lots=2), 1_000)
+    site.venue.query("t1-long-0", 2_000)
+    assert fills(site.venue.due(2_000)) == []
+
+
 asks = st.lists(st.tuples(st.integers(200_000, 200_200), st.integers(1, 9)), max_size=12, unique_by=lambda one: one[0])
 
 
