@@ -37,7 +37,7 @@ from twinleg.runtime.reader import (
     RETRY_MS_MAX,
     VenueReader,
 )
-from twinleg.runtime.streams import Doors
+from twinleg.runtime.streams import Doors, StreamRunner
 
 pytestmark = pytest.mark.usefixtures("leaves_nothing")
 
@@ -104,7 +104,12 @@ class Bench:
         patient = msgspec.structs.replace(VENUE_LIMITS, requests_per_minute=6_000, silence_ms_max=10**9)
         budget = Budget("one", patient)
         self.reader = VenueReader(self.venue, self.board, self.take, budget, doors)
-        self.lines = VenueLines(self.venue, self.board, self.take, budget, doors, 1.0)
+        self.lines = VenueLines(
+            self.venue,
+            self.board,
+            self.clock,
+            lambda feed: StreamRunner(feed, self.take, budget, doors, reconnect_s=1.0),
+        )
         self.start_ns = self.clock.mono_ns()
 
     def take(self, events: list[MarketEvent]) -> None:

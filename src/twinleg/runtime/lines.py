@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 
 from twinleg.core.amounts import Grid
 from twinleg.core.board import Board
 from twinleg.core.messages import Market
-from twinleg.core.venue import Venue
-from twinleg.runtime.budget import Budget
-from twinleg.runtime.streams import Doors, Sink, StreamRunner
+from twinleg.core.venue import Feed, Venue
+from twinleg.runtime.ports import Clock
+from twinleg.runtime.streams import StreamRunner
 
 LOG = logging.getLogger("twinleg.lines")
 
@@ -22,29 +23,22 @@ CHANGE_S = 60.0
 class VenueLines:
     """Runs one StreamRunner per connection, and all of them anew when a market joins the pairs or changes its grids."""
 
-    def __init__(
-        self, venue: Venue, board: Board, sink: Sink, budget: Budget, doors: Doors, reconnect_s: float
-    ) -> None:
+    def __init__(self, venue: Venue, board: Board, clock: Clock, runner_for: Callable[[Feed], StreamRunner]) -> None:
         self.venue = venue
         self.runners: list[StreamRunner] = []
         self._board = board
-        self._sink = sink
-        self._budget = budget
-        self._doors = doors
-        self._reconnect_s = reconnect_s
+        self._clock = clock
+        self._runner_for = runner_for
 
     async def run(self) -> None:
         """Keep the connections up for ever. Raises what our own code raised in any of them."""
         while True:
             markets = [market for market in self._board.paired_markets if market.venue == self.venue.name]
             if not markets:
-                await self._doors.clock.sleep(CHECK_S)
+                await self._clock.sleep(CHECK_S)
                 continue
             LOG.info("%s: %d markets in pairs", self.venue.name, len(markets))
-            self.runners = [
-                StreamRunner(feed, self._sink, self._budget, self._doors, reconnect_s=self._reconnect_s)
-                for feed in self.venue.feeds(markets)
-            ]
+            self.runners = [self._runner_for(feed) for feed in self.venue.feeds(markets)]
             try:
                 await self._until_outdated(_read_as(markets))
             finally:
@@ -55,7 +49,7 @@ class VenueLines:
         async with asyncio.TaskGroup() as group:
             running = [group.create_task(runner.run()) for runner in self.runners]
             while True:
-                await self._doors.clock.sleep(CHANGE_S)
+                await self._clock.sleep(CHANGE_S)
                 wanted = [market for market in self._board.paired_markets if market.venue == self.venue.name]
                 if _read_as(wanted) - known:
                     break

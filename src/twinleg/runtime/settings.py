@@ -247,6 +247,7 @@ class Settings(BaseSettings):
     drift_profile: kinds.DriftProfile = _ours("drift-v2", "which of Drift's programs and servers")
     drift_allow_frozen: kinds.Flag = _ours(False, "trade on the frozen Drift v2 mainnet program")
     data_dir: kinds.Folder = _ours(Path("data"), "journal, recordings and state (made with mode 0700)")
+    record: kinds.Flag = _ours(False, "record every stream in TWINLEG_DATA_DIR/recordings, the last 2 GB")
     log_dir: kinds.Folder = _ours(Path("logs"), "log files")
     passphrase_file: kinds.Folder | None = _ours(None, "file with the key store's passphrase")
     host: kinds.Host = _ours("127.0.0.1", "address the gateway listens on")

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from functools import lru_cache
+from contextlib import AsyncExitStack
+from functools import lru_cache, partial
 
 from twinleg.core.board import Board
 from twinleg.core.glance import Glance
 from twinleg.core.messages import MarketEvent
 from twinleg.core.pairs import Limits
-from twinleg.core.venue import Venue
+from twinleg.core.venue import Feed, Venue
 from twinleg.runtime.budget import Budget
 from twinleg.runtime.clock import SystemClock, SystemDice
 from twinleg.runtime.desk import Desk, read_ledger
@@ -24,13 +25,15 @@ from twinleg.runtime.picture import glance
 from twinleg.runtime.ports import Journal
 from twinleg.runtime.purse import Purse
 from twinleg.runtime.reader import VenueReader
+from twinleg.runtime.record import Recorder
 from twinleg.runtime.settings import Settings, effective_limits
-from twinleg.runtime.streams import Doors
+from twinleg.runtime.streams import Doors, StreamRunner
 from twinleg.venues.extended.venue import ExtendedVenue
 from twinleg.venues.lighter.venue import LighterVenue
 
 LOG = logging.getLogger("twinleg.wiring")
 
+RECORDINGS = "recordings"
 READY_POLL_S = 0.05
 STOP_GRACE_S = 10.0
 
@@ -89,8 +92,15 @@ class System:
         self.readers = {
             venue.name: VenueReader(venue, engine.board, sink, budgets[venue.name], doors) for venue in venues
         }
+        self._recorder = Recorder(settings.data_dir / RECORDINGS) if settings.record else None
+
+        def runner_for(venue: str, feed: Feed) -> StreamRunner:
+            tap = None if self._recorder is None else self._recorder.tap(venue, feed.name)
+            wait_s = settings.ws_reconnect_delay
+            return StreamRunner(feed, sink, budgets[venue], doors, reconnect_s=wait_s, tap=tap)
+
         self.lines = {
-            venue.name: VenueLines(venue, engine.board, sink, budgets[venue.name], doors, settings.ws_reconnect_delay)
+            venue.name: VenueLines(venue, engine.board, doors.clock, partial(runner_for, venue.name))
             for venue in venues
         }
         engine.resync = self._resync
@@ -118,9 +128,12 @@ class System:
         self._stopped = self._stopped or reason
 
     async def close(self) -> None:
-        """Put the journal and the sockets away."""
-        await self._journal.close()
-        await self._doors.net.close()
+        """Put the recorder, the journal and the sockets away, in this order, whatever fails."""
+        async with AsyncExitStack() as stack:
+            stack.push_async_callback(self._doors.net.close)
+            stack.push_async_callback(self._journal.close)
+            if self._recorder is not None:
+                stack.callback(self._recorder.close)
 
     async def ready(self, timeout_s: float) -> dict[str, str]:
         """Wait for listings, first books and one full round. Venue -> trouble for those that are not there in time."""
