@@ -262,10 +262,10 @@ def test_reading_back() -> None:
 def test_only_so_many_finished_orders_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(paper, "FINISHED_KEPT", 1)
     site = Site()
-    site.takes(intent(0, size_lots=2))
+    site.takes(intent(0, size_lots=5))
     site.venue.query("t1-long-0", 300)
-    assert fills(site.venue.due(300)) == [(200_000, 2)], "the last one still is"
-    site.takes(intent(1, size_lots=2), 1_000)
+    assert fills(site.venue.due(300)) == [(200_000, 5)], "the last one still is"
+    site.takes(intent(1, size_lots=5), 1_000)
     site.venue.query("t1-long-0", 2_000)
     assert fills(site.venue.due(2_000)) == []
 
