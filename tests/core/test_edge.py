@@ -223,6 +223,8 @@ def test_a_hand_made_pair_earns_what_a_hand_calculates() -> None:
     assert (terms.fees_in_bps, terms.fees_out_bps, terms.stable_basis_bps) == (2.5, 2.5, 0.0)
     assert terms.carry_bps == pytest.approx((-LONG_RATES[-1] + SHORT_RATES[-1]) * 8 * BPS, rel=0.05)
     assert found.decision_ticks == (10_000.0, 20_060.0)
+    assert found.capacity_usd == pytest.approx(500, rel=0.01)
+    assert [round(usd) for usd, _ in found.curve] == [10, 25, 50, 100, 250, 500, 1_000]
     assert (found.long_lots, found.short_lots) == (found.common_lots, 2 * found.common_lots)
     assert found.refusals == ()
     assert found.next_settlement_ms == NOW_MS // HOUR_MS * HOUR_MS + HOUR_MS

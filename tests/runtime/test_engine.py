@@ -283,6 +283,21 @@ async def test_a_failing_journal_stops_entries_says_so_and_loses_nothing(tmp_pat
         assert made.engine.blocked == ()
 
 
+async def test_no_order_leaves_before_its_intent_is_on_disk(tmp_path: Path) -> None:
+    async with world(tmp_path, beats=False) as made:
+        made.tells()
+        made.shows()
+        made.board.review(made.clock.wall_ms(), made.clock.mono_ns())
+        made.journal.fast.clear()
+        made.shows()
+        await made.live(0.5)
+        assert made.states == [State.ENTERING], "decided and written, not yet known to be on disk"
+        assert made.paper.next_due_ms is None
+        made.journal.fast.set()
+        await made.quiet()
+        assert made.paper.next_due_ms is not None
+
+
 async def test_a_journal_that_fails_before_the_send_holds_the_order_back(tmp_path: Path) -> None:
     async with world(tmp_path, beats=False) as made:
         made.tells()
@@ -341,6 +356,9 @@ async def test_the_book_of_a_market_that_comes_back_is_asked_for_again(tmp_path:
         made.tells(watched=False)
         await made.live(1)
         made.silent = {ONE.key}
+        made.engine.on_market([BookLost(ONE.key, "gap", made.clock.mono_ns())])
+        await made.live(2)
+        assert asked == [], "what its feed lost, its feed mends"
         made.engine.on_market([MarketsListed("one", (), made.clock.wall_ms())])
         await made.live(2)
         assert asked == []

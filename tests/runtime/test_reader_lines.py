@@ -32,6 +32,7 @@ from twinleg.runtime.ports import Reply
 from twinleg.runtime.reader import (
     CLOCK_EVERY_MS,
     HISTORY_DEPTH_MS,
+    HISTORY_RETRY_MS,
     LISTING_EVERY_MS,
     RATES_EVERY_MS,
     RETRY_MS_MAX,
@@ -57,6 +58,7 @@ class PlainVenue:
     def __init__(self) -> None:
         self.listing: tuple[Market, ...] = (ONE,)
         self.made: list[list[Market]] = []
+        self.history_late_ms = 0
 
     def read(self, what: str, *events: MarketEvent) -> Read:
         def parse(body: bytes, now_ms: int) -> list[MarketEvent]:
@@ -80,7 +82,7 @@ class PlainVenue:
 
     def funding_history(self, market: Market, since_ms: int, until_ms: int) -> Read:
         assert until_ms - since_ms == HISTORY_DEPTH_MS
-        due_ms = until_ms // HOUR_MS * HOUR_MS
+        due_ms = until_ms // HOUR_MS * HOUR_MS - self.history_late_ms
         return self.read(
             f"history {market.key}", FundingSettled(market.key, 1e-5, 1.0, None, due_ms, FundingSource.HISTORY)
         )
@@ -164,6 +166,17 @@ async def test_each_read_comes_again_at_its_own_pace_and_history_after_a_settlem
         assert len(bench.times("history")) == 1
         await bench.clock.advance(3_600)
         assert len(bench.times("history")) == 2, "once an hour, some minutes after the settlement"
+
+
+async def test_a_history_that_does_not_have_the_last_settlement_yet_is_not_asked_at_once_again() -> None:
+    bench = Bench()
+    bench.paired()
+    bench.venue.history_late_ms = HOUR_MS
+    async with bench.running():
+        await bench.clock.advance(HISTORY_RETRY_MS / 1_000 - 1)
+        assert len(bench.times("history")) == 1
+        await bench.clock.advance(2)
+        assert len(bench.times("history")) == 2
 
 
 async def test_without_pairs_only_the_listing_and_the_clock_are_read() -> None:

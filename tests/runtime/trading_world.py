@@ -40,11 +40,13 @@ class Numbers(msgspec.Struct, frozen=True):
 
 
 class BreakableJournal:
-    """The real journal, which refuses while `fault` is set, as a full disk makes it."""
+    """The real journal, which refuses while `fault` is set, as a full disk makes it, and waits while `fast` is not."""
 
     def __init__(self, real: SqliteJournal) -> None:
         self.real = real
         self.fault: str | None = None
+        self.fast = asyncio.Event()
+        self.fast.set()
 
     def append(self, at_ms: int, kind: str, trade_id: str, payload: bytes) -> int:
         if self.fault is not None:
@@ -54,6 +56,7 @@ class BreakableJournal:
     async def durable(self, sequence: int) -> None:
         if self.fault is not None:
             raise JournalError(self.fault)
+        await self.fast.wait()
         await self.real.durable(sequence)
 
     def records(self) -> Iterator[Record]:
