@@ -13,6 +13,7 @@ TEXTS = st.one_of(
     st.text(alphabet="0123456789.-+eE_ ", max_size=12),
     st.decimals(allow_nan=True, allow_infinity=True).map(str),
     st.integers(0, 10**20).map(lambda number: f"{number / 10**4:.4f}"),
+    st.integers(30, 44).map(lambda digits: "1" * digits),
     st.text(max_size=5),
 )
 

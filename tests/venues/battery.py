@@ -264,7 +264,7 @@ def sprinkled(frame: bytes) -> bytes:
 def keep(side: dict[str, str], levels: Iterable[TextLevel]) -> None:
     """Apply text levels to a side of a server's book."""
     for price, size in levels:
-        if size.strip("0.") or not size:
+        if size.strip("0.") or "0" not in size:  # nonsense stays: whole books must show it
             side[price] = size
         else:
             side.pop(price, None)

@@ -332,7 +332,8 @@ class TestLoss:
         assert line.feed.broken is not None
         assert line.events == []
 
-    def test_a_snapshot_that_is_none_is_asked_for_again(self, line: Line, first: Market) -> None:
+    def test_a_snapshot_that_is_none_is_asked_for_again(self, line: Line, has: Capabilities, first: Market) -> None:
+        only(has.deltas, "changes, so that the next message may not do")
         line.server.books[first.symbol][0]["-1"] = "1"
         line.feed.resync(first.key)
         line.books[first.key] = None

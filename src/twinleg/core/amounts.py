@@ -112,12 +112,12 @@ def sizes_of(grid: Grid) -> Callable[[str], int]:
     scales: tuple[int, ...] = ()
     if grid.step == 1:
         scales = tuple(10 ** (grid.decimals - places) for places in range(grid.decimals + 1))
-    places_end = len(scales)
+    places_end, whole_max = len(scales), DIGITS_MAX - grid.decimals
 
     def read(text: str) -> int:
         whole, _, fraction = text.partition(".")
         digits, places = whole + fraction, len(fraction)
-        if places < places_end and digits.isdecimal() and digits.isascii() and len(digits) <= DIGITS_MAX:
+        if places < places_end and digits.isdecimal() and digits.isascii() and len(whole) <= whole_max:
             return int(digits) * scales[places]
         steps = grid.parse(text)
         if steps < 0:
