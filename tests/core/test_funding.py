@@ -214,13 +214,13 @@ def test_disagreement_is_mutual_and_changes_sign_with_nothing(one: float, other:
 
 def test_a_whole_venue_in_another_unit_is_named() -> None:
     right = [(1e-5 * number, 1.1e-5 * number) for number in range(1, 12)]
-    assert venue_disagreement(right) is None
-    trouble = venue_disagreement([(stream * 8, rest) for stream, rest in right])
+    assert venue_disagreement(right, "REST") is None
+    trouble = venue_disagreement([(stream * 8, rest) for stream, rest in right], "REST")
     assert trouble is not None
     assert "7.27 times" in trouble
-    assert venue_disagreement([(stream, rest * 100) for stream, rest in right]) is not None
-    assert venue_disagreement([(1e-4, 1e-5)] * 2) is None, "two markets say nothing about a venue"
-    assert venue_disagreement([(1e-7, 1e-4)] * 9) is None, "next to zero there is no ratio"
+    assert venue_disagreement([(stream, rest * 100) for stream, rest in right], "REST") is not None
+    assert venue_disagreement([(1e-4, 1e-5)] * 2, "REST") is None, "two markets say nothing about a venue"
+    assert venue_disagreement([(1e-7, 1e-4)] * 9, "REST") is None, "next to zero there is no ratio"
 
 
 # -- how fast a differential dies away --------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ import msgspec
 from twinleg.core.assets import common_assets
 from twinleg.core.book import Book
 from twinleg.core.edge import Opportunity, evaluate, prepare, screen
-from twinleg.core.funding import HOUR_MS, UnitCheck, UnitState, venue_disagreement
+from twinleg.core.funding import HOUR_MS, UnitCheck, UnitState, venue_trouble
 from twinleg.core.messages import (
     BookDelta,
     BookLost,
@@ -312,8 +312,7 @@ class Board:
     def _check_venue_units(self) -> None:
         for venue in self._listings:
             views = [state.funding for state in self.markets.values() if state.market.venue == venue]
-            both = [(v.stream.rate_per_hour, v.rest.rate_per_hour) for v in views if v.stream and v.rest]
-            trouble = venue_disagreement(both)
+            trouble = venue_trouble(views)
             if trouble is None:
                 self.unit_trouble.pop(venue, None)
             else:

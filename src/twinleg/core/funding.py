@@ -20,8 +20,10 @@ HOUR_MS = 3_600_000
 HISTORY_LIMIT = 24 * 30
 RATE_QUANTUM_PER_HOUR = 1e-6
 """The coarsest printed step of any venue (Lighter prints 0.0001 percent per hour): readings closer than this agree."""
+SETTLED_NOISE_PER_HOUR = 3 * RATE_QUANTUM_PER_HOUR
+"""A quiet market's rate wanders this far from one hour to the next without meaning anything."""
 DISAGREEMENT_RATIO = 3.0
-DRIFT_TOLERANCE_DEVIATIONS = 4.0
+RECENT_SETTLEMENTS = 24
 HISTORY_POINTS_MIN = 8
 HALF_LIFE_HOURS_MIN, HALF_LIFE_HOURS_MAX = 1.0, 72.0
 SETTLEMENT_SLACK_MS = 60_000
@@ -46,12 +48,16 @@ class UnitCheck(msgspec.Struct, frozen=True):
 class FundingView:
     """Everything we know of one market's funding. Predicted and settled rates are never mixed."""
 
-    __slots__ = ("check", "interval_ms", "rest", "settle_error", "settlements", "stream")
+    __slots__ = ("check", "interval_ms", "rest", "rest_twin", "settle_error", "settlements", "stream", "was_due")
 
     def __init__(self, interval_ms: int) -> None:
         self.interval_ms = interval_ms
         self.stream: FundingPredicted | None = None
+        self.was_due: FundingPredicted | None = None
+        """The stream's last word on the settlement before the present one."""
         self.rest: FundingPredicted | None = None
+        self.rest_twin: float | None = None
+        """What the stream said when REST was read: rates move, so only readings of one moment are compared."""
         self.settlements: dict[int, FundingSettled] = {}
         """Settled rates by their calendar instant, oldest first, the last HISTORY_LIMIT."""
         self.check = UnitCheck(UnitState.UNCHECKED, "no reading yet")
@@ -61,16 +67,22 @@ class FundingView:
     def predicted(self, event: FundingPredicted) -> None:
         if event.source is FundingSource.REST:
             self.rest = event
-        else:
-            self.stream = event
+            self.rest_twin = None if self.stream is None else self.stream.rate_per_hour
+            return
+        if self.stream is not None and event.settles_at_ms - self.stream.settles_at_ms > SETTLEMENT_SLACK_MS:
+            self.was_due = self.stream
+        self.stream = event
+        if self.rest is not None and self.rest_twin is None:
+            self.rest_twin = event.rate_per_hour
 
     def settled(self, event: FundingSettled) -> bool:
         """Remember a settled rate. False when it was known already."""
         instant = settlement_instant(event.settled_at_ms, self.interval_ms)
         if instant in self.settlements:
             return False
-        if self.stream is not None and abs(self.stream.settles_at_ms - instant) < SETTLEMENT_SLACK_MS:
-            self.settle_error = event.rate_per_hour - self.stream.rate_per_hour
+        for said in (self.stream, self.was_due):
+            if said is not None and abs(said.settles_at_ms - instant) < SETTLEMENT_SLACK_MS:
+                self.settle_error = event.rate_per_hour - said.rate_per_hour
         late = bool(self.settlements) and instant < next(reversed(self.settlements))
         self.settlements[instant] = event
         if late:
@@ -98,6 +110,7 @@ class FundingView:
             None if self.stream is None else self.stream.rate_per_hour,
             None if self.rest is None else self.rest.rate_per_hour,
             [one.rate_per_hour for one in self.settlements.values()],
+            self.rest_twin,
         )
         return self.check
 
@@ -107,23 +120,24 @@ def settlement_instant(stamped_ms: int, interval_ms: int) -> int:
     return stamped_ms // interval_ms * interval_ms
 
 
-def check_unit(stream: float | None, rest: float | None, history: Sequence[float]) -> UnitCheck:
+def check_unit(
+    stream: float | None, rest: float | None, history: Sequence[float], stream_then: float | None = None
+) -> UnitCheck:
     """Do independent readings of one rate speak of the same unit?
 
-    Stream and REST describe the same instant and must agree within DISAGREEMENT_RATIO. The last settled rate may have
-    moved: it may differ by DRIFT_TOLERANCE_DEVIATIONS typical changes of the market's own history besides.
+    REST and what the stream said when it was read (`stream_then`, else now) must agree within DISAGREEMENT_RATIO. Settled rates have moved since:
+    one of the last RECENT_SETTLEMENTS must agree with the stream. A wrong factor moves all of them out of reach; what a
+    lively market still hides, `venue_disagreement` finds over all markets.
     """
     if stream is None or rest is None or not history:
         missing = [
             name for name, there in (("stream", stream), ("rest", rest), ("history", history or None)) if there is None
         ]
         return UnitCheck(UnitState.UNCHECKED, f"waiting for {', '.join(missing)}")
-    changes = [abs(b - a) for a, b in pairwise(history)]
-    drift = DRIFT_TOLERANCE_DEVIATIONS * (sum(changes) / len(changes) if changes else abs(history[-1]))
     readings = f"stream {stream:.3g}, rest {rest:.3g}, settled {history[-1]:.3g} per hour"
-    if disagree(stream, rest, RATE_QUANTUM_PER_HOUR):
+    if disagree(stream if stream_then is None else stream_then, rest, RATE_QUANTUM_PER_HOUR):
         return UnitCheck(UnitState.DISAGREED, f"stream and rest differ: {readings}")
-    if disagree(stream, history[-1], RATE_QUANTUM_PER_HOUR + drift):
+    if all(disagree(stream, settled, SETTLED_NOISE_PER_HOUR) for settled in history[-RECENT_SETTLEMENTS:]):
         return UnitCheck(UnitState.DISAGREED, f"prediction and settlement differ: {readings}")
     return UnitCheck(UnitState.AGREED, readings)
 
@@ -137,15 +151,29 @@ def disagree(one: float, other: float, noise: float) -> bool:
     return one * other <= 0 or larger > DISAGREEMENT_RATIO * smaller
 
 
-def venue_disagreement(pairs: Sequence[tuple[float, float]]) -> str | None:
-    """The typical stream/REST ratio over a whole venue's markets: names a wrong unit that single markets hide."""
+def venue_disagreement(pairs: Sequence[tuple[float, float]], what: str) -> str | None:
+    """The typical ratio of two readings over a whole venue's markets: names a wrong unit that single markets hide.
+
+    Each pair is one market's (stream rate, other reading); `what` names the other reading.
+    """
     ratios = [abs(a / b) for a, b in pairs if min(abs(a), abs(b)) > 3 * RATE_QUANTUM_PER_HOUR]
     if len(ratios) < 3:
         return None
     typical = median(ratios)
     if 1 / DISAGREEMENT_RATIO <= typical <= DISAGREEMENT_RATIO:
         return None
-    return f"stream rates are typically {typical:.3g} times the REST ones over {len(ratios)} markets"
+    return f"stream rates are typically {typical:.3g} times {what} over {len(ratios)} markets"
+
+
+def venue_trouble(views: Sequence[FundingView]) -> str | None:
+    """Which of a venue's readings is in another unit than its stream, if one is."""
+    told = [(view.rest_twin, view.rest.rate_per_hour) for view in views if view.rest and view.rest_twin is not None]
+    settled = [
+        (view.stream.rate_per_hour, median(one.rate_per_hour for one in view.settlements.values()))
+        for view in views
+        if view.stream and view.settlements
+    ]
+    return venue_disagreement(told, "the REST ones") or venue_disagreement(settled, "the settled ones")
 
 
 def half_life_hours(differentials: Sequence[float]) -> float | None:
