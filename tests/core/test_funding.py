@@ -26,6 +26,7 @@ from twinleg.core.funding import (
     half_life_hours,
     settlement_instant,
     venue_disagreement,
+    venue_trouble,
 )
 from twinleg.core.messages import FundingSource
 
@@ -221,6 +222,51 @@ def test_a_whole_venue_in_another_unit_is_named() -> None:
     assert venue_disagreement([(stream, rest * 100) for stream, rest in right], "REST") is not None
     assert venue_disagreement([(1e-4, 1e-5)] * 2, "REST") is None, "two markets say nothing about a venue"
     assert venue_disagreement([(1e-7, 1e-4)] * 9, "REST") is None, "next to zero there is no ratio"
+
+
+def test_rest_is_compared_with_what_the_stream_said_when_it_was_read() -> None:
+    """Five minutes later the stream has moved to the other side of zero, which says nothing about units."""
+    for stream_first in (True, False):
+        view = FundingView(HOUR_MS)
+        for hour in range(24):
+            view.settled(settled(KEY, -3e-5 if hour % 2 else 3e-5, hour * HOUR_MS))
+        then, rest = predicted(KEY, 3e-5, STREAM), predicted(KEY, 2.5e-5, REST)
+        for event in (then, rest) if stream_first else (rest, then):
+            view.predicted(event)
+        view.predicted(predicted(KEY, -3e-5, STREAM))
+        assert view.recheck().state is UnitState.AGREED
+        view.predicted(predicted(KEY, 2.5e-4, REST))
+        assert view.recheck().state is UnitState.DISAGREED
+
+
+def test_a_stream_that_goes_on_to_the_next_settlement_keeps_its_last_word_on_the_one_before() -> None:
+    view = FundingView(HOUR_MS)
+    hour_ms = (NOW_MS // HOUR_MS + 1) * HOUR_MS
+    view.predicted(predicted(KEY, 1e-5, STREAM, hour_ms))
+    view.predicted(predicted(KEY, 2e-5, STREAM, hour_ms))
+    view.predicted(predicted(KEY, 9e-5, STREAM, hour_ms + HOUR_MS))
+    view.settled(settled(KEY, 2.1e-5, hour_ms, stamp_late_ms=1_000))
+    assert view.settle_error == pytest.approx(1e-6)
+
+
+def test_a_unit_that_every_lively_market_hides_shows_over_the_venue() -> None:
+    """Stream and REST share the mistake, and each market has had an hour as wild as that."""
+    views = []
+    for number in range(5):
+        view = FundingView(HOUR_MS)
+        for hour in range(72):
+            view.settled(settled(KEY, 1.6e-4 if hour == 60 else 1e-5 * (1 + number), hour * HOUR_MS))
+        for source in (STREAM, REST):
+            view.predicted(predicted(KEY, 8e-5 * (1 + number), source))
+        assert view.recheck().state is UnitState.AGREED
+        views.append(view)
+    trouble = venue_trouble(views)
+    assert trouble is not None
+    assert "8 times the settled ones over 5 markets" in trouble
+    for number, view in enumerate(views):
+        for source in (STREAM, REST):
+            view.predicted(predicted(KEY, 1.1e-5 * (1 + number), source))
+    assert venue_trouble(views) is None
 
 
 # -- how fast a differential dies away --------------------------------------------------------------------------------

@@ -195,7 +195,7 @@ def other_quote(made: Pair) -> None:
         (lose, "book_lost", "a gap of 3"),
         (empty_side, "book_one_sided", "two:PEPE-USD"),
         (cross, "book_crossed", "bid 10000 >= ask 10000"),
-        (unit, "funding_unit", "stream and rest differ"),
+        (unit, "funding_unit", "prediction and settlement differ"),
         (unchecked, "funding_unchecked", "waiting for rest"),
         (no_fee, "fee_unknown", "two:PEPE-USD"),
         (no_index, "index_missing", "PEPE"),
