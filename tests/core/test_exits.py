@@ -22,7 +22,7 @@ def standing(exit_usd: float = 0.0, expected_usd: float = 0.5) -> Standing:
     return Standing(notional_usd=1_000.0, exit_usd=exit_usd, expected_usd=expected_usd)
 
 
-def reason(made: Pair, stands: Standing, stop_loss_bps: float = 50.0) -> str | None:
+def reason(made: Pair, stands: Standing | None, stop_loss_bps: float = 50.0) -> str | None:
     return exit_reason(made, stands, stop_loss_bps=stop_loss_bps)
 
 
@@ -45,6 +45,7 @@ def test_a_reduce_only_market_is_left(leg: str) -> None:
     facts = ONE if leg == "long" else TWO
     getattr(made, leg).refresh(market(facts, status=MarketStatus.REDUCE_ONLY))
     assert reason(made, standing()) == f"{facts.key} is reduce-only"
+    assert reason(made, None) == f"{facts.key} is reduce-only", "it needs no figures"
 
 
 def test_the_stop_loss_is_in_bps_of_the_notional_and_counts_the_way_out() -> None:
@@ -101,6 +102,7 @@ def test_what_lies_ahead_is_carry_and_half_the_way_to_the_usual_basis() -> None:
 
 def test_without_figures_only_the_facts_speak() -> None:
     made = with_rates(prepared(), 2e-4, -2e-4)
+    assert reason(made, None) is None, "nobody there to trade with"
     made.prepared = None
     assert reason(made, standing()) is None
     assert reason(made, standing(-9.0)) is not None

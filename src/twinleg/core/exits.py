@@ -31,11 +31,16 @@ def further_bps(pair: Pair) -> float | None:
     return pair.prepared.carry_bps + CONVERGENCE_SHARE * (pair.mid_basis_bps() - pair.basis_target_bps)
 
 
-def exit_reason(pair: Pair, standing: Standing, *, stop_loss_bps: float) -> str | None:
-    """Why to close this trade now, or None. A reason that needs figures is silent while they are unknown."""
+def exit_reason(pair: Pair, standing: Standing | None, *, stop_loss_bps: float) -> str | None:
+    """Why to close this trade now, or None. A reason that needs figures is silent while they are unknown.
+
+    Without a `standing` the exit side cannot take the trade: leaving would only spend the attempts it has.
+    """
     for leg in (pair.long, pair.short):
         if leg.market.status is MarketStatus.REDUCE_ONLY:
             return f"{leg.market.key} is reduce-only"
+    if standing is None:
+        return None
     made_bps = standing.exit_usd / standing.notional_usd * BPS
     if made_bps <= -stop_loss_bps:
         return f"stop-loss: {made_bps:.1f} bps against a limit of {-stop_loss_bps:.1f}"

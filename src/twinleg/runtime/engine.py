@@ -142,10 +142,9 @@ class Engine:
 
     def _consider_exit(self, plan: TradePlan, now_ms: int) -> None:
         pair = self.board.pairs.get(f"{plan.long.market}>{plan.short.market}")
-        account = self.desk.ledger.trades[plan.trade_id]
-        standing = None if pair is None else self.purse.standing(account, pair)
-        if pair is None or standing is None:
+        if pair is None or pair.long.bid is None or pair.short.bid is None:
             return
+        standing = self.purse.standing(self.desk.ledger.trades[plan.trade_id], pair)
         reason = exit_reason(pair, standing, stop_loss_bps=self._stop_loss_bps)
         if reason is not None:
             LOG.info("%s: %s", plan.trade_id, reason)
