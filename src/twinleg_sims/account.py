@@ -222,6 +222,7 @@ class Mirror:
             self._apply(self._waiting.popleft()[1])
 
     def open_orders(self) -> list[OwnOrder]:
+        """Oldest first."""
         return [order for order in self.orders.values() if order.live]
 
     def _apply(self, report: Report) -> None:

@@ -30,7 +30,8 @@ class Waiting:
         """The children of an order that was filled come to life with its filled size; of a group, the rest goes."""
         if order.filled_lots:
             for child in order.wish.children:
-                self._accounts.place(account, replace(child, lots=order.filled_lots, group=order.id))
+                lots = order.filled_lots if child.lots else 0
+                self._accounts.place(account, replace(child, lots=lots, group=order.id))
         if order.wish.group and order.state == "filled":
             self._end_siblings(account, order)
 

@@ -1,17 +1,19 @@
-"""Extended's server side: REST and both public streams over a world, as an object without sockets, clock or tasks."""
+"""Extended's server side over a world: REST and both streams, as an object without sockets, clock or tasks."""
 
 from __future__ import annotations
 
-from twinleg_sims.extended import facts, private
-from twinleg_sims.extended.facts import STANDARD, ErrorCode, Limits
+from twinleg_sims.accounts import Accounts
+from twinleg_sims.extended import facts
+from twinleg_sims.extended.facts import STANDARD, USUAL, Conduct, ErrorCode, Limits
 from twinleg_sims.extended.feed import VENUE, MarketFeed
 from twinleg_sims.extended.past import Past
+from twinleg_sims.extended.private import PREFIXES, Private
 from twinleg_sims.extended.replies import RefusedError
 from twinleg_sims.extended.rest import PublicRest
 from twinleg_sims.extended.streams import Streams
 from twinleg_sims.faults import Faults
 from twinleg_sims.limiter import Limiter
-from twinleg_sims.protocol import AccountError, AccountRequest, HttpReply, HttpRequest, Out, Refuse
+from twinleg_sims.protocol import AccountRequest, HttpReply, HttpRequest, Out, Refuse
 from twinleg_sims.world import World
 
 
@@ -20,13 +22,15 @@ class ExtendedCore:
 
     name = VENUE
 
-    def __init__(self, world: World, faults: Faults, limits: Limits = STANDARD) -> None:
+    def __init__(self, world: World, faults: Faults, limits: Limits = STANDARD, conduct: Conduct = USUAL) -> None:
         now_ms = world.now_ms
         markets = world.markets(VENUE)
         feeds = {market.symbol: MarketFeed(market, n, faults, now_ms) for n, market in enumerate(markets, 1)}
         self._pasts = {market.symbol: Past(market, now_ms) for market in markets}
         self._rest = PublicRest(feeds, self._pasts, faults)
-        self._streams = Streams(feeds, self._pasts, faults, limits)
+        workers = {name: feed.worker for name, feed in feeds.items()}
+        self._private = Private(world, faults, conduct, workers)
+        self._streams = Streams(feeds, self._pasts, faults, limits, self._private)
         self._limiter = Limiter(limits.requests)
 
     def http(self, request: HttpRequest, now_ms: int) -> HttpReply:
@@ -67,7 +71,13 @@ class ExtendedCore:
         return self._streams.advance(now_ms)
 
     def open_account(self, asked: AccountRequest) -> dict[str, object]:
-        raise AccountError(f"no account for {asked.name!r}: Extended's private side is not simulated yet")
+        """A funded account; the answer is all that a client of the official SDK is made from."""
+        return self._private.open_account(asked)
+
+    @property
+    def accounts(self) -> Accounts:
+        """The engine's side of every account, for tests and faults."""
+        return self._private.accounts
 
     def _answer(self, request: HttpRequest, now_ms: int) -> HttpReply:
         """Admission first, then the private door, then the public endpoints."""
@@ -75,8 +85,8 @@ class ExtendedCore:
         if not self._limiter.admit(request.peer, now_ms):
             raise RefusedError(429, ErrorCode.TOO_MANY_REQUESTS, "Too many requests")
         segments = request.path.removeprefix(facts.REST_PREFIX).strip("/").split("/")
-        if segments[0] in private.PREFIXES:
-            raise private.refuse(request)
+        if segments[0] in PREFIXES:
+            return self._private.answer(segments, request, now_ms)
         if request.method != "GET" or not request.path.startswith(facts.REST_PREFIX + "/"):
             raise RefusedError(404, ErrorCode.NOT_FOUND, f"no such endpoint: {request.method} {request.path}")
         return self._rest.get(segments, request, now_ms)

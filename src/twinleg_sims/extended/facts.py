@@ -72,6 +72,37 @@ RISK_TIERS_FOR_USERS = 15
 """BTC-USD: a tier each 4M, 15 of them selectable, hence maxPositionValue 60M. Assumed for every market."""
 
 
+MARKET_ORDER_VALUE_MAX_USD, LIMIT_ORDER_VALUE_MAX_USD = 3_000_000, 15_000_000
+POSITION_VALUE_MAX_USD = RISK_TIER_VALUE_USD * RISK_TIERS_FOR_USERS
+OPEN_ORDERS_MAX = 200
+"""Per market."""
+LIMIT_BAND_PPM, MARKET_BAND_PPM = 50_000, 150_000
+"""How far from the mark a limit may lie to the worse side, and a market order's bound to either."""
+EXPIRY_MAX_MS = 28 * DAY_MS
+"""Testnet's; mainnet allows 90 days."""
+NONCE_MAX = 2**32 - 1
+"""The SDK draws from all of it; the documentation says 2^31."""
+DEFAULT_LEVERAGE = 10
+"""Of an account that set none; assumed."""
+LIQUIDATION_SLICES, LIQUIDATION_SLICE_MIN_USD, LIQUIDATION_WORSE_PPM = 5, 1_000, 50_000
+FAUCET_USD, FAUCET_INTERVAL_MS = 100_000, DAY_MS
+IDLE_BALANCE_INTERVAL_MS = 20_000
+"""BALANCE frames keep coming while a position is open: every 15 to 25 s in the log that was looked at."""
+
+
+@dataclass(frozen=True, slots=True)
+class Conduct:
+    """What is not known of the venue, or differs from day to day."""
+
+    rest_lag_ms: int = 100
+    """Private reads show the account as it was this long ago: an order just placed is a 404."""
+    post_only_rejected: bool = False
+    """Whether a post-only order that would cross ends as REJECTED rather than CANCELLED."""
+
+
+USUAL = Conduct()
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
     """What a client may and must do. The defaults are the venue's."""
@@ -91,7 +122,7 @@ NO_LIMITS = Limits(requests=float("inf"))
 
 
 class ErrorCode(IntEnum):
-    """The venue's error codes that a public request can meet."""
+    """The venue's error codes that a request can meet."""
 
     BAD_REQUEST = 400
     UNAUTHORIZED = 401
@@ -101,8 +132,42 @@ class ErrorCode(IntEnum):
     ASSET_NOT_FOUND = 1000
     MARKET_NOT_FOUND = 1001
     INTERVAL_UNKNOWN = 1005
+    MARKET_DISABLED = 1002
     NOT_ALLOWED = 1009
+    MAINTENANCE = 1010
+    MARKET_REDUCE_ONLY = 1014
+    LEVERAGE_TOO_LOW = 1049
+    LEVERAGE_TOO_HIGH = 1050
+    LEVERAGE_MARGIN = 1052
+    LEVERAGE_PRECISION = 1053
+    INVALID_STARK_KEY = 1100
+    INVALID_SIGNATURE = 1101
+    INVALID_VAULT = 1102
+    QTY_TOO_SMALL = 1120
+    QTY_STEP = 1121
+    VALUE_TOO_BIG = 1122
+    QTY_PRECISION = 1123
+    PRICE_STEP = 1124
+    PRICE_PRECISION = 1125
+    TOO_MANY_ORDERS = 1126
+    POSITION_TOO_BIG = 1127
+    INVALID_FEE = 1128
+    TPSL_QTY = 1129
+    PRICE_MISSING = 1130
+    TPSL_TRIGGER_MISSING = 1131
+    ORDER_TYPE = 1132
     BAD_PARAMETERS = 1133
+    DUPLICATE = 1134
+    EXPIRY = 1135
+    REDUCE_ONLY_SIZE = 1136
+    REDUCE_ONLY_NO_POSITION = 1137
+    REDUCE_ONLY_SAME_SIDE = 1138
+    MARKET_NOT_IOC = 1139
+    COST = 1140
+    PRICE_VALUE = 1141
+    EDITED_ORDER_NOT_FOUND = 1142
+    TRIGGER_MISSING = 1143
+    POST_ONLY_CONDITIONAL = 1144
 
 
 class RpcErrorCode(IntEnum):

@@ -1,4 +1,4 @@
-"""The public streams: connections, their subscriptions and sequence numbers, and the pings that keep them alive.
+"""The streams: connections, their subscriptions and sequence numbers, and the pings that keep them alive.
 
 v1 is one topic per connection, numbered from 1, nothing to send. v2 is JSON-RPC, any topics, one number for all of
 them from 0; acknowledgements are not numbered.
@@ -10,10 +10,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import chain
 
-from twinleg_sims.extended import facts, private, rpc, topics
+from twinleg_sims.extended import account_feed, facts, rpc, topics
 from twinleg_sims.extended.facts import ErrorCode, Limits, RpcErrorCode
 from twinleg_sims.extended.feed import VENUE, MarketFeed, Publication, encode
+from twinleg_sims.extended.keys import Member
 from twinleg_sims.extended.past import Past
+from twinleg_sims.extended.private import Private
 from twinleg_sims.extended.replies import RefusedError
 from twinleg_sims.extended.topics import IgnoredSelectorError, Topic, UnknownTopicError
 from twinleg_sims.extended.wire import Body, snapshot_data
@@ -25,6 +27,10 @@ V1_TYPES = {
     "ORDERBOOKS.DELTA": b'"type":"DELTA",',
     "PRICES.MP": b'"type":"MP",',
     "PRICES.IP": b'"type":"IP",',
+    "ACCOUNT.ORDER": b'"type":"ORDER",',
+    "ACCOUNT.TRADE": b'"type":"TRADE",',
+    "ACCOUNT.POSITION": b'"type":"POSITION",',
+    "ACCOUNT.BALANCE": b'"type":"BALANCE",',
 }
 """v2 type -> how v1 writes it; trades, funding and candles have no type there."""
 FAULT_TOPICS = {"orderbooks": "book", "prices": "stats", "funding-rates": "funding"}
@@ -48,12 +54,18 @@ class Streams:
     """All open streams. `feeds` and `pasts` are by market name, in listing order."""
 
     def __init__(
-        self, feeds: Mapping[str, MarketFeed], pasts: Mapping[str, Past], faults: Faults, limits: Limits
+        self,
+        feeds: Mapping[str, MarketFeed],
+        pasts: Mapping[str, Past],
+        faults: Faults,
+        limits: Limits,
+        private: Private,
     ) -> None:
         self._feeds = feeds
         self._pasts = pasts
         self._faults = faults
         self._limits = limits
+        self._private = private
         self._connections: dict[int, _Connection] = {}
         self._subscribers: dict[str, dict[int, _Connection]] = {}
         self._candles_shown: dict[str, list[Body]] = {}
@@ -69,7 +81,9 @@ class Streams:
             raise RefusedError(404, ErrorCode.NOT_FOUND, f"no such stream: {request.path}")
         segments = request.path.removeprefix(facts.STREAM_PREFIX).strip("/").split("/")
         if segments == ["account"]:
-            raise private.refuse(request)
+            member = self._private.member(request.headers.get("x-api-key"), now_ms)
+            connection = self._connections[number] = _Connection(number, 1, 1, next_ping_ms)
+            return list(self._subscribe_account(connection, member, now_ms))
         try:
             topic = topics.from_path(segments, dict(request.query), self._listed(now_ms))
         except UnknownTopicError as error:
@@ -103,7 +117,7 @@ class Streams:
 
     def advance(self, now_ms: int) -> list[Out]:
         """Everything that became due: market by market, then candles, then pings."""
-        outs: list[Out] = []
+        outs: list[Out] = list(self._account_frames(self._private.advance(now_ms), now_ms))
         for name in self._listed(now_ms):
             outs.extend(self._frames(self._feeds[name].advance(now_ms), now_ms))
         outs.extend(self._frames(self._new_candles(now_ms), now_ms))
@@ -113,6 +127,11 @@ class Streams:
 
     def _answer(self, connection: _Connection, request: rpc.Request, now_ms: int) -> Iterable[Out]:
         match request.method:
+            case "subscribe" if request.params.get("scope") == "account":
+                member = self._member(request, now_ms)
+                subscription = account_feed.topic(member).subscription
+                yield Frame(connection.id, request.result(subscription=subscription))
+                yield from self._subscribe_account(connection, member, now_ms)
             case "subscribe":
                 topic = self._topic(request, now_ms)
                 yield Frame(connection.id, request.result(subscription=topic.subscription))
@@ -133,13 +152,24 @@ class Streams:
     def _topic(self, request: rpc.Request, now_ms: int) -> Topic:
         scope, selector = request.params.get("scope"), request.params.get("selector", {})
         if scope == "account":
-            raise request.error(RpcErrorCode.UNAUTHORIZED, "Unauthorized")
+            return account_feed.topic(self._member(request, now_ms))
         if not isinstance(selector, dict):
             raise request.error(RpcErrorCode.INVALID_PARAMS, "Invalid params: selector")
         try:
             return topics.from_selector(scope, selector, self._listed(now_ms))
         except UnknownTopicError as error:
             raise request.error(RpcErrorCode.INVALID_PARAMS, f"Invalid params: {error}") from error
+
+    def _member(self, request: rpc.Request, now_ms: int) -> Member:
+        """Whose account a v2 request is about: the key must be that account's."""
+        key, selector = request.params.get("apiKey"), request.params.get("selector")
+        try:
+            member = self._private.member(key if isinstance(key, str) else None, now_ms)
+        except RefusedError as refused:
+            raise request.error(RpcErrorCode.UNAUTHORIZED, refused.message) from refused
+        if not isinstance(selector, dict) or str(selector.get("account")) != str(member.account_id):
+            raise request.error(RpcErrorCode.UNAUTHORIZED, "Unauthorized")
+        return member
 
     # Subscriptions
 
@@ -154,6 +184,13 @@ class Streams:
         names = self._listed(now_ms) if topic.market is None else [topic.market]
         bursts = connection.version == 2 and not again
         for publication in chain.from_iterable(self._opening(topic, name, bursts, now_ms) for name in names):
+            yield self._frame(connection, topic.subscription, publication, now_ms, opens=True)
+
+    def _subscribe_account(self, connection: _Connection, member: Member, now_ms: int) -> Iterable[Out]:
+        topic = account_feed.topic(member)
+        connection.topics[topic.subscription] = topic
+        self._subscribers.setdefault(topic.subscription, {})[connection.id] = connection
+        for publication in self._private.opening(member, now_ms):
             yield self._frame(connection, topic.subscription, publication, now_ms, opens=True)
 
     def _opening(self, topic: Topic, name: str, bursts: bool, now_ms: int) -> Iterable[Publication]:
@@ -202,6 +239,22 @@ class Streams:
         for publication in publications:
             for subscription in publication.subscriptions:
                 for connection in self._subscribers.get(subscription, {}).values():
+                    yield self._frame(connection, subscription, publication, now_ms)
+
+    def _account_frames(self, publications: Iterable[Publication], now_ms: int) -> Iterable[Frame]:
+        """As `_frames`, with what can go wrong with an account's messages."""
+        for publication in publications:
+            if self._faults.active(VENUE, "account_silence", now_ms):
+                continue
+            subscription = publication.topic.subscription
+            for connection in self._subscribers.get(subscription, {}).values():
+                lost = self._faults.active(VENUE, "lost_event", now_ms)
+                if lost and lost.hit(connection.id, now_ms):
+                    connection.sequence += lost.value == "gap"
+                    continue
+                yield self._frame(connection, subscription, publication, now_ms)
+                twice = self._faults.active(VENUE, "duplicate_fill", now_ms)
+                if publication.type == "ACCOUNT.TRADE" and twice and twice.hit(connection.id, now_ms):
                     yield self._frame(connection, subscription, publication, now_ms)
 
     def _frame(

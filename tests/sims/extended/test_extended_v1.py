@@ -126,10 +126,10 @@ def test_unknown_topics_are_refused_before_the_upgrade(path: str, status: int) -
     assert json.loads(refused.reply.body)["status"] == "ERROR"
 
 
-def test_the_account_stream_knows_no_key_yet() -> None:
+def test_the_account_stream_opens_with_a_key_only() -> None:
     refused = Client().open("/account", {"user-agent": "t", "x-api-key": "k"})
     assert refused is not None
-    assert refused.reply.status == 403
+    assert refused.reply.status == 401
 
 
 def test_streams_demand_a_user_agent() -> None:
