@@ -125,9 +125,9 @@ def check_unit(
 ) -> UnitCheck:
     """Do independent readings of one rate speak of the same unit?
 
-    REST and what the stream said when it was read (`stream_then`, else now) must agree within DISAGREEMENT_RATIO. Settled rates have moved since:
-    one of the last RECENT_SETTLEMENTS must agree with the stream. A wrong factor moves all of them out of reach; what a
-    lively market still hides, `venue_disagreement` finds over all markets.
+    REST and what the stream said when it was read (`stream_then`, else now) must agree within DISAGREEMENT_RATIO.
+    Settled rates have moved since: one of the last RECENT_SETTLEMENTS must agree with the stream. A wrong factor moves
+    all of them out of reach; what a lively market still hides, `venue_disagreement` finds over all markets.
     """
     if stream is None or rest is None or not history:
         missing = [

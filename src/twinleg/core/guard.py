@@ -15,6 +15,8 @@ from twinleg.core.messages import Refusal
 from twinleg.core.pairs import Limits
 
 _MINT: Final = object()
+ONE_LEG_FIRST = 0.99
+"""Between two fills of one entry a whole leg is unhedged: it must fit the budget, with room for its price to move."""
 
 
 class Exposure(msgspec.Struct, frozen=True, kw_only=True):
@@ -83,7 +85,8 @@ def _affordable_usd(opportunity: Opportunity, exposure: Exposure, limits: Limits
     free = min(exposure.available_usd.get(venue, 0.0) for venue in _venues(opportunity))
     deployable = free * limits.balance_share_per_trade * limits.leverage
     near_depth = opportunity.liquidity.thinnest_depth10_usd * limits.max_balance_to_liquidity
-    return min(deployable, near_depth, limits.max_order_size_usd, limits.max_position_size_usd)
+    unhedged = limits.unhedged_notional_max_usd * ONE_LEG_FIRST
+    return min(deployable, near_depth, unhedged, limits.max_order_size_usd, limits.max_position_size_usd)
 
 
 def _standing(opportunity: Opportunity, exposure: Exposure, limits: Limits) -> list[Refusal]:

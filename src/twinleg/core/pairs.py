@@ -50,6 +50,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     max_order_size_usd: float = 500.0
     max_position_size_usd: float = 500.0
     max_total_exposure_usd: float = 2_000.0
+    unhedged_notional_max_usd: float = 250.0
     venue_share_max: float = 0.6
     max_concurrent_trades: int = 5
     min_account_balance_usd: float = 100.0

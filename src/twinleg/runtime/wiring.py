@@ -69,6 +69,7 @@ def limits_of(settings: Settings) -> Callable[[str], Limits]:
             max_order_size_usd=scaled.max_order_size_usd,
             max_position_size_usd=scaled.max_position_size_usd,
             max_total_exposure_usd=scaled.max_total_exposure_usd,
+            unhedged_notional_max_usd=settings.unhedged_notional_max_usd,
             venue_share_max=settings.venue_share_max,
             max_concurrent_trades=settings.max_concurrent_arbitrage_groups,
             min_account_balance_usd=settings.min_account_balance_usd,
