@@ -148,7 +148,7 @@ def totals_text(totals: Totals, uptime_ms: int, open_trades: int) -> str:
 
 
 def _trade(event: str, at_ms: int, trade: TradeLine) -> Change:
-    what = event.removeprefix("trade_")
+    what = f"opened ({trade.state})" if event == "trade_opened" else event.removeprefix("trade_")
     text = f"{trade.trade_id} {what}: {trade.asset} {direction(trade.long_market, trade.short_market)} "
     if trade.closed_ms is None:
         text += f"{size(trade.notional_usd)} $, delta {usd(trade.net_delta_usd)} $, unhedged {span(trade.unhedged_ms)}"

@@ -70,20 +70,28 @@ async def watch(system: System, face: Face, ending: Ending, seconds: float | Non
     """Run the system and show it until the end; then say how it went. Raises what our own code raised."""
     engine = asyncio.create_task(system.run())
     engine.add_done_callback(lambda _: ending.tell("the engine ended"))
+    stopper = asyncio.create_task(_stop_when_told(ending, system))
     timer = asyncio.get_running_loop().call_later(seconds, ending.tell, "time is up") if seconds is not None else None
     try:
         await _shown(asyncio.to_thread(face.say, _started(system)), ending)
         await _show_until(ending, system, face)
     finally:
-        LOG.info("ending: %s", ending.reason)
+        ending.tell("it could not be shown")
         if timer is not None:
             timer.cancel()
-        system.stop(ending.reason or "it could not be shown")
         try:
+            await stopper
             await engine
         finally:
             face.close()
     await _shown(asyncio.to_thread(face.say, summary("end", system.glance())), ending)
+
+
+async def _stop_when_told(ending: Ending, system: System) -> None:
+    """The engine stops at once, even while a terminal that takes nothing holds its face up."""
+    await ending.wait(None)
+    LOG.info("ending: %s", ending.reason)
+    system.stop(ending.reason or "")
 
 
 def _started(system: System) -> Change:

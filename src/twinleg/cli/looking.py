@@ -63,7 +63,8 @@ class Look(NamedTuple):
 async def looking(settings: Settings, wait_s: float) -> AsyncIterator[Look]:
     """A system that has its books, or has waited for them. Raises what our own code raised."""
     logs.only_errors()
-    system = await build(settings, journal=NoJournal())
+    # A running engine's journal and recordings, in the same folder, stay its own.
+    system = await build(settings.model_copy(update={"record": False}), journal=NoJournal())
     system.engine.stopping = ONLY_LOOKING
     async with asyncio.TaskGroup() as group:
         group.create_task(system.run())

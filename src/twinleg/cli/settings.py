@@ -26,6 +26,9 @@ def settings_of_user() -> Settings:
 
 
 def settings_of_demo(addresses: Mapping[str, str], folder: Path) -> Settings:
-    """Defaults at the simulated venues' addresses. Neither the environment nor any file is read: no key comes near."""
-    own = {"TWINLEG_DATA_DIR": str(folder), "TWINLEG_LOG_DIR": str(folder)}
+    """Defaults at the simulated venues' addresses. Neither the environment nor any file is read: no key comes near.
+
+    CONSERVATIVE_MODE is off, since there is nothing to lose and something to see.
+    """
+    own = {"TWINLEG_DATA_DIR": str(folder), "TWINLEG_LOG_DIR": str(folder), "CONSERVATIVE_MODE": "false"}
     return load(environ={}, overrides={**addresses, **own}, read_files=False).settings
