@@ -1,4 +1,4 @@
-"""The documents cannot lie about what is there: files, commands, options, exit codes, settings."""
+"""The documents cannot lie about what is there: files and settings (tests/cli/test_cli_help.py: the command line)."""
 
 from __future__ import annotations
 
@@ -6,12 +6,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-import click
 import pytest
-import typer
 
-from twinleg.cli.app import app
-from twinleg.cli.exits import MEANINGS
 from twinleg.runtime.settings_docs import describe
 
 ROOT = Path(__file__).parents[1]
@@ -19,12 +15,6 @@ DOCUMENTS = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
 LINK = re.compile(r"\]\((?!https?://|mailto:)([^)\s#]*)(?:#([^)\s]*))?\)")
 QUOTED_PATH = re.compile(r"`((?:src|tests|docs|bench|app)/[A-Za-z0-9_./-]*)`")
 NOT_SETTINGS = {"TWINLEG_"}
-
-
-def commands() -> dict[str, click.Command]:
-    group = typer.main.get_command(app)
-    assert isinstance(group, click.Group)
-    return dict(group.commands)
 
 
 def anchors(text: str) -> Iterator[str]:
@@ -52,18 +42,6 @@ def test_settings_spoken_of_exist(path: Path) -> None:
     spoken = set(re.findall(r"\bTWINLEG_[A-Z_0-9]*", path.read_text()))
     unknown = {name for name in spoken - known - NOT_SETTINGS if not slots.fullmatch(name)}
     assert not unknown
-
-
-def test_every_command_option_and_exit_code_is_documented() -> None:
-    page = (ROOT / "docs" / "CLI.md").read_text()
-    assert len(commands()) >= 8
-    for name, command in commands().items():
-        assert f"twinleg {name}" in page
-        for parameter in command.params:
-            written = max(parameter.opts, key=len) if isinstance(parameter, click.Option) else parameter.name
-            assert written in page, f"twinleg {name}: {written}"
-    for code, meaning in MEANINGS.items():
-        assert re.search(rf"\b{code}\b[^\n]*{re.escape(meaning)}", page), f"exit code {code}: {meaning}"
 
 
 def test_the_readme_begins_with_the_two_commands() -> None:
