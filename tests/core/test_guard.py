@@ -136,6 +136,12 @@ def test_thin_books_make_a_smaller_trade() -> None:
     assert granted(approve(opportunity(), NOTHING, held_to)).notional_usd == pytest.approx(60, rel=0.001)
 
 
+def test_a_leg_that_fills_first_fits_the_unhedged_budget() -> None:
+    held_to = limits(max_order_size_usd=200.0, unhedged_notional_max_usd=80.0)
+    leave = granted(approve(opportunity(), NOTHING, held_to))
+    assert 79 < leave.notional_usd < 80
+
+
 def test_what_shrinks_below_the_smallest_order_is_refused() -> None:
     found = refused(approve(opportunity(), exposure(available_usd=both(20.0)), limits(min_order_size_usd=20.0)))
     assert (found["size"].value, found["size"].limit) == (pytest.approx(18.0), 20.0)

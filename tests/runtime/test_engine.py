@@ -397,6 +397,45 @@ async def test_unfit_and_quotes_speak_of_the_books_as_they_are(tmp_path: Path) -
         assert made.engine.unfit(plan) == "its markets are no longer paired"
 
 
+async def test_a_reduce_only_market_too_thin_to_price_is_left_all_the_same(tmp_path: Path) -> None:
+    async with world(tmp_path) as made:
+        await hedged(made)
+        made.engine.stopping = "no other trade"
+        long_lots, _ = made.held()
+        made.levels[ONE.key] = ([(9_998, long_lots - 5)], BOOK_ONE[1])
+        await made.live(2)
+        assert made.states == [State.HEDGED]
+        made.lists(market(ONE, status=MarketStatus.REDUCE_ONLY))
+        await made.live(1.5)
+        assert made.held() == [5, 0], "what can be sold is sold"
+
+
+async def test_a_trade_whose_book_is_lost_waits_rather_than_spend_its_attempts(tmp_path: Path) -> None:
+    async with world(tmp_path) as made:
+        await hedged(made)
+        made.silent = {ONE.key}
+        made.engine.on_market([BookLost(ONE.key, "gap", made.clock.mono_ns())])
+        made.lists(market(TWO, status=MarketStatus.REDUCE_ONLY))
+        await made.live(15)
+        assert made.states == [State.HEDGED]
+        made.silent = set()
+        await made.live(4)
+        assert made.states == [State.CLOSED]
+
+
+async def test_wishes_to_leave_do_not_pile_up_while_the_journal_fails(tmp_path: Path) -> None:
+    async with world(tmp_path) as made:
+        await hedged(made)
+        made.journal.fault = "the disk is full"
+        made.lists(market(TWO, status=MarketStatus.REDUCE_ONLY))
+        await made.live(10)
+        assert len(made.desk._inbox) <= 1
+        assert made.states == [State.HEDGED]
+        made.journal.fault = None
+        await made.live(5)
+        assert made.states == [State.CLOSED]
+
+
 async def test_a_market_that_turns_reduce_only_is_left_and_not_entered_again(tmp_path: Path) -> None:
     async with world(tmp_path) as made:
         await hedged(made)

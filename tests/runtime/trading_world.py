@@ -123,7 +123,7 @@ class World:
         while True:
             await settle()
             working = self.desk._inbox or self.journal.real.waiting
-            if not working or self.journal.fault is not None:
+            if not working or self.journal.fault is not None or self.desk.trouble is not None:
                 return
             await asyncio.sleep(0.0005)
 

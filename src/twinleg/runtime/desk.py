@@ -47,6 +47,8 @@ LOG = logging.getLogger("twinleg.desk")
 JOURNAL_RETRY_S = 0.5
 INBOX_MAX = 10_000
 """More waiting events than this means that we no longer keep up with our own orders: the process must not go on."""
+RESUME_WAIT_MS = 30_000
+"""After a restart, unfinished trades wait this long for the books of both legs; then they go on with what there is."""
 LATE_SETTLEMENT_MS = 2 * 3_600_000
 """A closed trade still hears of settlements for this long: venues publish them late."""
 
@@ -110,8 +112,8 @@ class Desk:
         self.trouble: str | None = None
         self.alerts: deque[Alert] = deque(maxlen=100)
         self.executed = 0
-        for account in self.ledger.open_trades():
-            self._tell(Resumed(account.trade.plan.trade_id, clock.wall_ms()))
+        self._resuming = [account.trade.plan for account in ledger.open_trades()]
+        self._resume_by_ms = clock.wall_ms() + RESUME_WAIT_MS
 
     # -- on the tick --------------------------------------------------------------------------------------------------
 
@@ -147,8 +149,8 @@ class Desk:
         self._tell(Started(plan.trade_id, now_ms))
 
     def wants_exit(self, trade_id: str, reason: str, now_ms: int) -> None:
-        """Close a trade, unless that is under way."""
-        if self.ledger.trades[trade_id].trade.exit_reason is None:
+        """Close a trade, unless that is under way. A wish made while the journal fails is lost: it must be repeated."""
+        if self.trouble is None and self.ledger.trades[trade_id].trade.exit_reason is None:
             self._tell(ExitWanted(trade_id, reason, now_ms))
 
     def settled(self, event: FundingSettled, price: float | None, now_ms: int) -> None:
@@ -168,6 +170,15 @@ class Desk:
                 self._tell(DeadlinePassed(trade_id, now_ms))
         for event in self._gate.due(now_ms):
             self._tell(event)
+        for plan in list(self._resuming):
+            if now_ms >= self._resume_by_ms or self._priced(plan):
+                self._resuming.remove(plan)
+                self._tell(Resumed(plan.trade_id, now_ms))
+
+    def _priced(self, plan: TradePlan) -> bool:
+        """Both legs show prices on both sides: an exit begun without them would only spend its attempts."""
+        quotes = self._quotes(plan)
+        return len(quotes) == len(Leg) and all(None not in (one.bid_ticks, one.ask_ticks) for one in quotes.values())
 
     # -- the worker ---------------------------------------------------------------------------------------------------
 
