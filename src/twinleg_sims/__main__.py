@@ -8,23 +8,33 @@ import os
 import signal
 import sys
 import time
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 
 import msgspec
 
 from twinleg_sims.extended import facts as extended_facts
 from twinleg_sims.extended.core import ExtendedCore
-from twinleg_sims.fault_kinds import KINDS
+from twinleg_sims.fault_kinds import KINDS, PUBLIC_KINDS
 from twinleg_sims.faults import Faults
 from twinleg_sims.lighter import facts as lighter_facts
 from twinleg_sims.lighter.core import LighterCore
 from twinleg_sims.listings import ASSETS_MAX, VENUES
-from twinleg_sims.protocol import Core
+from twinleg_sims.protocol import AccountError, AccountRequest, Core
 from twinleg_sims.server import running
 from twinleg_sims.world import World
 
 CANNOT_START = 2
 FAULT_SPAN_S = 3_600
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """What is to be served. `accounts`: what their clients need."""
+
+    world: World
+    faults: Faults
+    cores: list[Core]
+    accounts: list[dict[str, object]]
 
 
 def main() -> int:
@@ -33,10 +43,12 @@ def main() -> int:
     try:
         world = World(settings.seed, settings.assets, time.time_ns() // 1_000_000)
         faults = _faults(world, settings)
+        cores = _cores(world, faults, settings)
+        accounts = [_account(cores, text) for text in settings.account]
     except ValueError as error:
         return _cannot_start(error)
     try:
-        asyncio.run(_serve(settings, world, faults))
+        asyncio.run(_serve(settings, Served(world, faults, cores, accounts)))
     except OSError as error:
         return _cannot_start(error)
     return 0
@@ -69,6 +81,14 @@ def _settings() -> argparse.Namespace:
         help='such as "lighter:gap:market=ETH,at_s=20"; keys: market, at_s, for_s, count, value; may be repeated',
     )
     parser.add_argument("--fault-seed", type=int, help="a random, repeatable hour of faults")
+    parser.add_argument(
+        "--account",
+        action="append",
+        default=[],
+        metavar="VENUE[:KEY=VALUE,..]",
+        help='open an account, such as "extended:equity_usd=5000,name=main"; its keys come with the ready line; '
+        "keys: equity_usd, name, wallet, taker_bps, maker_bps; may be repeated",
+    )
     parser.add_argument("--end-with-stdin", action="store_true", help="end when standard input does: with the parent")
     settings = parser.parse_args()
     if not settings.speed > 0:
@@ -83,11 +103,28 @@ def _faults(world: World, settings: argparse.Namespace) -> Faults:
         faults.add_text(text, world.now_ms)
     if settings.fault_seed is not None:
         symbols = {venue: [market.symbol for market in world.markets(venue)] for venue in VENUES}
-        faults.add_seeded(settings.fault_seed, symbols, world.now_ms, FAULT_SPAN_S)
+        kinds = KINDS if settings.account else PUBLIC_KINDS
+        faults.add_seeded(settings.fault_seed, symbols, world.now_ms, FAULT_SPAN_S, kinds)
     return faults
 
 
-async def _serve(settings: argparse.Namespace, world: World, faults: Faults) -> None:
+def _account(cores: list[Core], text: str) -> dict[str, object]:
+    """Open an account of the command line. Raises AccountError."""
+    venue, _, rest = text.partition(":")
+    pairs = [setting.partition("=") for setting in filter(None, rest.split(","))]
+    core = next((core for core in cores if core.name == venue), None)
+    if core is None or not all(equals for _, equals, _ in pairs):
+        raise AccountError(f"{text!r} is not VENUE or VENUE:KEY=VALUE,..")
+    fields = {key: value for key, _, value in pairs}
+    try:
+        asked = msgspec.convert(fields, AccountRequest, strict=False)
+    except msgspec.ValidationError as error:
+        raise AccountError(f"{text!r}: {error}") from error
+    return core.open_account(asked)
+
+
+async def _serve(settings: argparse.Namespace, served: Served) -> None:
+    world = served.world
     base = settings.port_base
     ports = {venue: base + position if base else 0 for position, venue in enumerate(VENUES)}
     stopped = asyncio.Event()
@@ -95,10 +132,12 @@ async def _serve(settings: argparse.Namespace, world: World, faults: Faults) -> 
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
     if settings.end_with_stdin:
         asyncio.get_running_loop().add_reader(sys.stdin, _read_on, stopped)
-    cores = _cores(world, faults, settings)
     world.advance(time.time_ns() // 1_000_000)  # making it took a while, which would show as a clock that is off
-    async with running(world, cores, faults, speed=settings.speed, host=settings.host, ports=ports) as sims:
-        ready = {"event": "ready", "now_ms": sims.now_ms, **{venue: asdict(urls) for venue, urls in sims.urls.items()}}
+    async with running(
+        world, served.cores, served.faults, speed=settings.speed, host=settings.host, ports=ports
+    ) as sims:
+        urls = {venue: asdict(urls) for venue, urls in sims.urls.items()}
+        ready = {"event": "ready", "now_ms": sims.now_ms, **urls, "accounts": served.accounts}
         print(msgspec.json.encode(ready).decode(), flush=True)  # noqa: T201
         assert sims.life is not None, "running sets it"
         waiting = asyncio.create_task(stopped.wait())

@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Protocol
 
+import msgspec
+
 
 @dataclass(frozen=True, slots=True)
 class HttpRequest:
@@ -87,8 +89,7 @@ class AccountError(ValueError):
     """An account that cannot be opened as asked for."""
 
 
-@dataclass(frozen=True, slots=True)
-class AccountRequest:
+class AccountRequest(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """An account as asked for, of the control endpoint or the command line. `wallet`: accounts of one are kin."""
 
     equity_usd: float = 100_000.0

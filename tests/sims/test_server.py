@@ -265,6 +265,28 @@ async def test_the_command_says_when_it_is_ready_and_ends_cleanly() -> None:
     assert stderr == b""
 
 
+async def test_accounts_of_the_command_line_come_with_the_ready_line() -> None:
+    account = "extended:equity_usd=5000,name=main"
+    process = await command("--port-base", "0", "--assets", "1", "--account", account, "--fault-seed", "3")
+    assert process.stdout is not None
+    try:
+        ready = json.loads(await asyncio.wait_for(process.stdout.readline(), 60))
+        [keys] = ready["accounts"]
+        assert (keys["venue"], keys["name"]) == ("extended", "main")
+    finally:
+        process.send_signal(signal.SIGINT)
+        await asyncio.wait_for(process.communicate(), 30)
+
+
+@pytest.mark.parametrize("account", ["nowhere", "extended:equity_usd", "extended:equity_usd=x", "extended:colour=red"])
+async def test_an_account_that_makes_no_sense_is_one_clear_line(account: str) -> None:
+    process = await command("--port-base", "0", "--assets", "1", "--account", account)
+    _, stderr = await asyncio.wait_for(process.communicate(), 60)
+    assert process.returncode == 2
+    assert len(stderr.decode().splitlines()) == 1
+    assert account in stderr.decode()
+
+
 async def test_a_taken_port_is_one_clear_line() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
