@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import gc
 import json
 import os
 import resource
@@ -37,6 +36,7 @@ from twinleg.runtime.paper import PaperVenue
 from twinleg.runtime.purse import Purse
 from twinleg.runtime.settings import Settings
 from twinleg.runtime.streams import Doors, StreamRunner
+from twinleg.runtime.wiring import calm_collector
 from twinleg.venues.extended.feed import ExtendedFeed
 from twinleg.venues.lighter.feed import LighterFeed
 
@@ -136,8 +136,7 @@ async def measure(asked: list[tuple[str, int, int, int]], options: argparse.Name
             meters.append(meter)
             runs.append(asyncio.create_task(runner.run()))
         runs += [asyncio.create_task(engine.beat()), asyncio.create_task(engine.desk.run())]
-        gc.collect()
-        gc.freeze()
+        calm_collector()
         began = time.monotonic()
         try:
             async with asyncio.timeout(options.timeout):

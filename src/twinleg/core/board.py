@@ -83,7 +83,7 @@ class Board:
     # -- what events change -------------------------------------------------------------------------------------------
 
     def apply(self, event: MarketEvent) -> tuple[Pair, ...]:
-        """Let one event change the board; return the pairs whose books it moved."""
+        """Let one event change the board; return the pairs that may stand differently for it."""
         kind = type(event)
         if kind is BookDelta or kind is BookSnapshot:
             return self._book(event)  # type: ignore[arg-type]  # narrowed by type(), which costs less than isinstance
@@ -117,8 +117,11 @@ class Board:
             return ()
         change = state.book.delta if type(event) is BookDelta else state.book.snapshot
         change(event.bids, event.asks, event.venue_ms, event.received_ns)
-        state.touch()
-        return self.pairs_of.get(event.market, ())
+        pairs = self.pairs_of.get(event.market, ())
+        if state.touch():
+            return pairs
+        # What the best prices ruled out before, they rule out still: deeper changes matter to viable pairs alone.
+        return tuple(pair for pair in pairs if pair.alive_since_ms is not None) if self.found else ()
 
     def _stats(self, event: Stats) -> None:
         state = self.markets.get(event.market)

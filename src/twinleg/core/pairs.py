@@ -103,13 +103,14 @@ class MarketState:
         self.size_unit = market.size_grid.unit * self.asset.multiplier
         """Single units of the asset per lot, exact."""
 
-    def touch(self) -> None:
-        """Take over the best prices: to be called after every change of the book."""
-        book = self.book
+    def touch(self) -> bool:
+        """Take over the best prices, to be called after every change of the book. True when one of them changed."""
+        book, bid, ask = self.book, self.bid, self.ask
         if book.ready and book.bid_prices and book.ask_prices:
             self.bid, self.ask = book.bid_prices[-1] * self.price_unit, book.ask_prices[0] * self.price_unit
         else:
             self.bid = self.ask = None
+        return self.bid != bid or self.ask != ask
 
     def refresh(self, market: Market) -> None:
         """New facts of the same market. A changed grid makes its book unreadable until the next snapshot, a changed

@@ -71,23 +71,36 @@ class _Line:
     def changed(self, side: dict[int, int], levels: list[wire.Level]) -> list[Level]:
         """Apply changes to `side`; the new absolute sizes. Raises ValueError, also if the venue's sum is not ours.
 
-        The sum is checked in floats, which are exact to far less than the half lot asked for: it guards against loss,
-        the size itself is read exactly from `c`.
+        The sum is checked on a frame's first change: what we lost stays lost, so a later frame finds it soon enough.
+        In floats, which are exact to far less than the half lot asked for; the size itself is read exactly from `c`.
         """
-        prices, size, lots_per_unit = self.prices, self.size, self.lots_per_unit
+        prices, size = self.prices, self.size
+        if levels:
+            self._check(side, levels[0])
         result = []
         for level in levels:
             price = prices[level.p]
-            before = side.get(price, 0)
-            lots = before + self.change(level.q) if level.c is None else size(level.c)
-            if lots < 0 or not -0.5 < before + float(level.q) * lots_per_unit - lots < 0.5:
-                raise AmountError(f"{before} lots at {level.p:.40} and {level.q:.40} are not {level.c!r:.40}")
+            lots = size(level.c) if level.c is not None else self._after(side, level)
             if lots:
                 side[price] = lots
             else:
                 side.pop(price, None)
             result.append((price, lots))
         return result
+
+    def _check(self, side: dict[int, int], level: wire.Level) -> None:
+        if level.c is None:
+            return
+        before = side.get(self.prices[level.p], 0)
+        if not -0.5 < before + float(level.q) * self.lots_per_unit - self.size(level.c) < 0.5:
+            raise AmountError(f"{before} lots at {level.p:.40} and {level.q:.40} are not {level.c:.40}")
+
+    def _after(self, side: dict[int, int], level: wire.Level) -> int:
+        """The new size where the venue tells the change alone."""
+        lots = side.get(self.prices[level.p], 0) + self.change(level.q)
+        if lots < 0:
+            raise AmountError(f"{level.q:.40} at {level.p:.40} leaves less than nothing")
+        return lots
 
 
 class ExtendedFeed:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from twinleg.core.amounts import DIGITS_MAX, AmountError, Memo, sizes_of
+from twinleg.core.amounts import AmountError, Memo, sizes_of
 from twinleg.core.messages import (
     BookDelta,
     BookLost,
@@ -59,7 +59,7 @@ class _Line:
         self.trade_id = -1
 
     def levels(self, levels: list[wire.Level] | None) -> list[Level]:
-        """Wire levels to integers. Raises AmountError.
+        """Wire levels to integers. Raises ValueError.
 
         The venue writes every size with all the market's decimals (recorded), so its digits are its lots: read in
         place, which is the better part of a book frame's cost. Any other text goes the long way.
@@ -70,7 +70,7 @@ class _Line:
         for level in levels:
             text = level.size
             digits = text.replace(".", "", 1)
-            plain = text[point] == "." and digits.isdecimal() and len(digits) <= DIGITS_MAX
+            plain = text[point] == "." and digits.isdecimal()
             result.append((prices[level.price], int(digits) if plain else self.size(text)))
         return result
 
@@ -194,7 +194,7 @@ class LighterFeed:
         try:
             bids = line.levels(body.bids)
             asks = line.levels(body.asks)
-        except AmountError as error:
+        except ValueError as error:
             return self._bad_level(line, error, received_ns, now_ms)
         line.nonce = body.nonce
         return [BookDelta(line.key, bids, asks, frame.timestamp or now_ms, received_ns)]
@@ -205,13 +205,13 @@ class LighterFeed:
         try:
             bids = [level for level in line.levels(body.bids) if level[1]]  # a level of size zero is none
             asks = [level for level in line.levels(body.asks) if level[1]]
-        except AmountError as error:
+        except ValueError as error:
             return self._bad_level(line, error, received_ns, now_ms)
         line.nonce = body.nonce
         self._answered(line.book_topic, now_ms)
         return [BookSnapshot(line.key, bids, asks, frame.timestamp or now_ms, received_ns)]
 
-    def _bad_level(self, line: _Line, error: AmountError, received_ns: int, now_ms: int) -> list[MarketEvent]:
+    def _bad_level(self, line: _Line, error: ValueError, received_ns: int, now_ms: int) -> list[MarketEvent]:
         self.bad_frames += 1
         return self._lose(line, f"bad level: {error}", received_ns, now_ms)
 
