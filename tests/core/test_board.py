@@ -180,12 +180,16 @@ def test_a_changed_tick_makes_the_book_unreadable_until_its_next_snapshot() -> N
 # -- events -----------------------------------------------------------------------------------------------------------
 
 
-def test_a_book_event_names_the_pairs_it_moved() -> None:
+def test_a_book_event_names_the_pairs_that_may_stand_differently() -> None:
     made = board()
-    both = (made.pairs[FORTH], made.pairs[BACK])
-    assert made.apply(BookDelta(ONE.key, [(9_997, 5)], [], NOW_MS, NOW_NS)) == both
-    assert made.apply(snapshot(TWO.key, BOOK_TWO)) == both
+    forth, both = made.pairs[FORTH], (made.pairs[FORTH], made.pairs[BACK])
+    assert made.apply(BookDelta(ONE.key, [(9_999, 5)], [], NOW_MS, NOW_NS)) == both
+    assert made.apply(BookDelta(ONE.key, [(9_997, 5)], [], NOW_MS, NOW_NS)) == (forth,), "viable ones, below the best"
+    forth.alive_since_ms = None
+    assert made.apply(BookDelta(ONE.key, [(9_997, 9)], [], NOW_MS, NOW_NS)) == ()
+    assert made.apply(snapshot(ONE.key, BOOK_ONE)) == both
     assert made.apply(BookLost(TWO.key, "gap", NOW_NS)) == both
+    assert made.apply(snapshot(TWO.key, BOOK_TWO)) == both
     assert made.apply(BookDelta("one:NEW", [], [], NOW_MS, NOW_NS)) == ()
     assert made.apply(BookLost("one:NEW", "gap", NOW_NS)) == ()
     assert made.apply(Stats("one:NEW", 1.0, 1.0, None, NOW_MS, NOW_NS)) == ()
