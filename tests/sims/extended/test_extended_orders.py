@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from extended_client import Client
+from extended_client import START_MS, Client
 from extended_trader import BTC, BUY, IOC, MARKET, SELL, Trader
 from x10.models.order import (
     OrderPriceType,
@@ -364,6 +364,27 @@ def test_leverage_is_the_account_s_and_needs_margin() -> None:
     assert trader.code(trader.ask("PATCH", "/leverage", {"market": "NO-USD", "leverage": "2"})) == 1001
     [position] = trader.read("/positions")
     assert position["leverage"] == "50"
+
+
+def test_funding_is_charged_on_the_hour_and_adds_up() -> None:
+    trader = Trader(Client(start_ms=START_MS + 35 * 60_000))
+    trader.take("0.5", SELL)
+    before = Decimal(trader.read("/balance")["balance"])
+    trader.client.run(90_000, step_ms=500)
+    [payment] = trader.read("/funding/history")
+    [rate] = trader.client.data(f"/info/{BTC}/funding?limit=1")
+    assert (payment["side"], payment["size"], payment["fundingRate"]) == ("SHORT", "0.5", rate["f"])
+    assert payment["paidTime"] == rate["T"]
+    fee = Decimal(payment["fundingFee"])
+    assert fee == pytest.approx(Decimal(payment["value"]) * Decimal(payment["fundingRate"]), abs=Decimal("1e-6"))
+    assert Decimal(trader.read("/balance")["balance"]) == before + fee
+    [position] = trader.read("/positions")
+    assert payment["positionId"] == position["id"]
+    fees = sum(Decimal(trade["fee"]) for trade in trader.read("/trades"))
+    assert Decimal(position["realisedPnl"]) == fee - fees
+    told = [frame["data"]["positions"][0]["realisedPnl"] for frame in trader.frames("POSITION")]
+    assert told[-1] == position["realisedPnl"]
+    assert trader.read(f"/funding/history?fromTime={payment['paidTime'] + 1}") == []
 
 
 def test_accounts_of_a_wallet_are_relatives() -> None:
