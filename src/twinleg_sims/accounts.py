@@ -230,19 +230,28 @@ class Accounts:
     def match(self, account: Account, order: OwnOrder) -> None:
         """Let an order that passed every check meet the book."""
         wish, now_ms = order.wish, self.world.now_ms
+        lots = self._matched_lots(account, order)
+        if lots == 0:
+            self.end(account, order, "cancelled", "ioc")
+            return
         kin = account.kin if wish.self_trade_kin else frozenset[int]()
         there = order.market.book.best("ask" if order.side == "bid" else "bid") is not None
         outcome = order.market.book.place(
-            NewOrder(account.id, order.side, order.ticks, order.open_lots, wish.tif, wish.self_trade, kin), now_ms
+            NewOrder(account.id, order.side, order.ticks, lots, wish.tif, wish.self_trade, kin), now_ms
         )
         order.engine_id, order.state = outcome.order_id, "open"
         for trade in outcome.trades:
             self._take_in(account, order, trade, is_taker=True)
-        for engine_id, lots in outcome.self_cancelled:
-            self._taken_off(account, order.market, engine_id, lots)
+        for engine_id, cancelled_lots in outcome.self_cancelled:
+            self._taken_off(account, order.market, engine_id, cancelled_lots)
         self._settle(account, order, outcome, "ioc" if there else "no_liquidity")
         if outcome.trades:
             self.trim(account, order.market)
+
+    def _matched_lots(self, account: Account, order: OwnOrder) -> int:
+        """All that is open, unless the fault "partial_fill" lets an IOC have only part of it."""
+        fault = self.hit("partial_fill", order.market.symbol, account) if order.wish.tif == "ioc" else None
+        return order.open_lots * max(0, min(100, int(fault.value))) // 100 if fault else order.open_lots
 
     def _settle(self, account: Account, order: OwnOrder, outcome: Outcome, unfilled: Reason) -> None:
         """The state of an order that has just met the book."""

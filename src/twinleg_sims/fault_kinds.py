@@ -32,10 +32,14 @@ PRIVATE_KINDS = {
     "late_ack": "a write is done, and answered late; value = milliseconds",
     "error_ack": "a write is done, and answered 500",
     "write_429": "writes are refused for their number",
+    "reject": "an order is refused at the door for want of margin (shown by the core)",
     "ignored": "an order is accepted and nothing ever comes of it (shown by the core)",
     "engine_reject": "an order is accepted, then rejected by the engine (shown by the core)",
+    "partial_fill": "an IOC trades only in part; value = percent of it (shown by the core)",
+    "cancel_refused": "a cancel is refused, and the order lives (shown by the core)",
     "cancel_race": "an order trades as its cancel arrives: value = all or half of it (shown by the core)",
     "duplicate_fill": "a message of the account stream with fills comes twice (shown by the core)",
+    "late_fill": "a message of the account stream with fills comes late; value = milliseconds (shown by the core)",
     "lost_event": "a message of the account stream is lost; value = gap or silent, its number too (shown by the core)",
     "account_silence": "the account stream says nothing, pings go on (shown by the core)",
     "rest_lag": "private reads show how things were; value = milliseconds ago (shown by the core)",
@@ -55,7 +59,8 @@ ONCE = frozenset(
     {
         "gap", "duplicate", "reorder", "garbage", "off_tick", "nan", "exponent", "disconnect",
         "lost_request", "late_request", "lost_ack", "late_ack", "error_ack", "ignored", "engine_reject", "cancel_race",
-        "duplicate_fill", "lost_event", "liquidate", "deleverage",
+        "duplicate_fill", "late_fill", "lost_event", "reject", "partial_fill", "cancel_refused",
+        "liquidate", "deleverage",
     }
 )  # fmt: skip
 """These hit `count` (1) frames of each open stream, writes, or things of each account, and are over.
@@ -74,8 +79,12 @@ DEFAULT_VALUES = {
     "cancel_race": "all",
     "lost_event": "gap",
     "rest_lag": "5000",
+    "late_fill": "2000",
+    "partial_fill": "50",
 }
-WHOLE_NUMBERS = frozenset({"disconnect", "slow", "clock_offset", "late_request", "late_ack", "rest_lag"})
+WHOLE_NUMBERS = frozenset(
+    {"disconnect", "slow", "clock_offset", "late_request", "late_ack", "rest_lag", "late_fill", "partial_fill"}
+)
 OF_MARKETS = frozenset(
     {"gap", "stale_book", "vanish", "crossed", "unknown_word", "ignored", "engine_reject", "halted", "reduce_only"}
 )

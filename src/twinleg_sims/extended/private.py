@@ -149,6 +149,8 @@ class Private:
         admitted = door.admit(member, market, body, now_ms)
         if admitted.digest in member.digests or body.id in member.names:
             raise RefusedError(400, ErrorCode.DUPLICATE, "Duplicate order")
+        if self.accounts.hit("reject", body.market, member.account):
+            raise RefusedError(400, ErrorCode.COST, "New order cost exceeds available balance")
         previous = self._edited(member, body)
         self._check_account(member, admitted, previous)
         group = next(self._groups) if len(admitted.wishes) > 1 else 0
@@ -236,6 +238,8 @@ class Private:
         return HttpReply(200, b'{"status":"OK"}')
 
     def _send_cancels(self, member: Member, orders: Iterable[OwnOrder]) -> None:
+        if self.accounts.hit("cancel_refused", account=member.account):
+            raise RefusedError(400, ErrorCode.APPLICATION_ERROR, "Internal application error")
         live = member.account.orders
         named = {order.id for order in orders if order.id in live}
         groups = {live[number].wish.group for number in named} - {0}

@@ -70,6 +70,7 @@ class Streams:
         self._subscribers: dict[str, dict[int, _Connection]] = {}
         self._candles_shown: dict[str, list[Body]] = {}
         self._candle_slot = 0
+        self._late: list[tuple[int, Publication]] = []
 
     def open(self, number: int, request: HttpRequest, now_ms: int) -> list[Out]:
         """Accept a connection and send what opens its topic. Raises RefusedError."""
@@ -243,19 +244,33 @@ class Streams:
 
     def _account_frames(self, publications: Iterable[Publication], now_ms: int) -> Iterable[Frame]:
         """As `_frames`, with what can go wrong with an account's messages."""
+        held, self._late = self._late, []
+        for due_ms, publication in held:
+            if due_ms <= now_ms:
+                yield from self._told(publication, now_ms)
+            else:
+                self._late.append((due_ms, publication))
         for publication in publications:
-            if self._faults.active(VENUE, "account_silence", now_ms):
+            late = self._faults.active(VENUE, "late_fill", now_ms) if publication.type == "ACCOUNT.TRADE" else None
+            if late and late.hit(0, now_ms):
+                self._late.append((now_ms + int(late.value), publication))
+            else:
+                yield from self._told(publication, now_ms)
+
+    def _told(self, publication: Publication, now_ms: int) -> Iterable[Frame]:
+        """One message to everybody who listens to its account: once, twice, or not at all."""
+        if self._faults.active(VENUE, "account_silence", now_ms):
+            return
+        subscription = publication.topic.subscription
+        for connection in self._subscribers.get(subscription, {}).values():
+            lost = self._faults.active(VENUE, "lost_event", now_ms)
+            if lost and lost.hit(connection.id, now_ms):
+                connection.sequence += lost.value == "gap"
                 continue
-            subscription = publication.topic.subscription
-            for connection in self._subscribers.get(subscription, {}).values():
-                lost = self._faults.active(VENUE, "lost_event", now_ms)
-                if lost and lost.hit(connection.id, now_ms):
-                    connection.sequence += lost.value == "gap"
-                    continue
+            yield self._frame(connection, subscription, publication, now_ms)
+            twice = self._faults.active(VENUE, "duplicate_fill", now_ms)
+            if publication.type == "ACCOUNT.TRADE" and twice and twice.hit(connection.id, now_ms):
                 yield self._frame(connection, subscription, publication, now_ms)
-                twice = self._faults.active(VENUE, "duplicate_fill", now_ms)
-                if publication.type == "ACCOUNT.TRADE" and twice and twice.hit(connection.id, now_ms):
-                    yield self._frame(connection, subscription, publication, now_ms)
 
     def _frame(
         self, connection: _Connection, subscription: str, publication: Publication, now_ms: int, *, opens: bool = False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from decimal import Decimal
 
 import pytest
 from extended_trader import BTC, BUY, IOC, SELL, Trader
@@ -94,6 +95,49 @@ def test_a_fill_races_the_cancel(value: str, statuses: list[str]) -> None:
     trader.client.run(300)
     assert trader.statuses(number) == statuses
     assert len(trader.read("/positions")) == 1
+
+
+def test_an_order_is_refused_for_want_of_margin() -> None:
+    trader = Trader()
+    trader.fault("reject")
+    order = trader.order("0.001", trader.mark * 9 // 10)
+    assert trader.code(trader.post(order)) == 1140
+    assert trader.code(trader.post(order)) == 0, "the refused one leaves no trace"
+
+
+@pytest.mark.parametrize(("percent", "filled"), [("0", "0.000"), ("30", "0.003")])
+def test_an_ioc_trades_in_part(percent: str, filled: str) -> None:
+    trader = Trader()
+    trader.fault("partial_fill", percent)
+    number = trader.take("0.01")
+    assert trader.statuses(number) == ["CANCELLED"]
+    order = trader.read(f"/orders/{number}")
+    assert Decimal(order["filledQty"]) == Decimal(filled)
+    assert Decimal(order["filledQty"]) + Decimal(order["cancelledQty"]) == Decimal(order["qty"])
+    assert len(trader.frames("TRADE")) == (percent != "0")
+
+
+def test_a_cancel_is_refused_and_the_order_lives() -> None:
+    trader = Trader()
+    number = trader.place("0.001", trader.mark * 9 // 10)
+    trader.client.run(300)
+    trader.fault("cancel_refused")
+    assert trader.code(trader.ask("DELETE", f"/order/{number}")) == 1006
+    trader.client.run(300)
+    assert trader.statuses(number) == ["NEW"]
+    assert trader.ask("DELETE", f"/order/{number}").status == 200
+
+
+def test_a_fill_is_told_late() -> None:
+    trader = Trader()
+    trader.fault("late_fill", "3000")
+    trader.take("0.001")
+    assert len(trader.read("/trades")) >= 1
+    assert trader.frames("TRADE") == []
+    trader.client.run(3_000)
+    assert len(trader.frames("TRADE")) == 1
+    sequence = [frame["seq"] for frame in trader.client.frames[trader.stream]]
+    assert sequence == list(range(1, len(sequence) + 1))
 
 
 def test_a_fill_is_told_twice() -> None:
