@@ -104,7 +104,7 @@ def throughput(runs: int) -> None:
     figures = {
         "ours: 3 venues, 120 markets, exact, checked, all pairs": mine,
         "lighter-sdk WsClient, 40 markets": lighter,
-        "x10 StreamClient, 40 markets, models only": x10,
+        "x10 StreamClient + OrderBook, 40 markets": x10,
     }
     for name, values in figures.items():
         print(f"  {name:58} {statistics.median(values):8.2f}  ({1e6 / statistics.median(values):9,.0f}/s)")

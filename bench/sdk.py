@@ -13,6 +13,7 @@ import os
 import time
 import warnings
 from array import array
+from collections import defaultdict
 from pathlib import Path
 
 warnings.simplefilter("ignore")
@@ -55,11 +56,17 @@ async def lighter(port: int, meter: Meter) -> None:
 
 async def extended(port: int, meter: Meter) -> None:
     from x10.clients.stream import StreamClient  # noqa: PLC0415
+    from x10.config import TESTNET_CONFIG  # noqa: PLC0415
+    from x10.tools.orderbook import OrderBook  # noqa: PLC0415
 
+    books: dict[str, OrderBook] = defaultdict(lambda: OrderBook(TESTNET_CONFIG, "any"))
     async with StreamClient(api_url=f"ws://127.0.0.1:{port}").subscribe_to_orderbooks() as stream:
         async for message in stream:
             assert message.data is not None
-            meter(message.data.bid, message.data.ask)
+            book = books[message.data.market]
+            change = book.init_orderbook if str(message.type) == "SNAPSHOT" else book.update_orderbook
+            await change(message.data)
+            meter(book.best_bid(), book.best_ask())
 
 
 async def main() -> None:

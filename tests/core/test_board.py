@@ -185,7 +185,7 @@ def test_a_book_event_names_the_pairs_that_may_stand_differently() -> None:
     forth, both = made.pairs[FORTH], (made.pairs[FORTH], made.pairs[BACK])
     assert made.apply(BookDelta(ONE.key, [(9_999, 5)], [], NOW_MS, NOW_NS)) == both
     assert made.apply(BookDelta(ONE.key, [(9_997, 5)], [], NOW_MS, NOW_NS)) == (forth,), "viable ones, below the best"
-    forth.alive_since_ms = None
+    made._no_longer_alive(forth)
     assert made.apply(BookDelta(ONE.key, [(9_997, 9)], [], NOW_MS, NOW_NS)) == ()
     assert made.apply(snapshot(ONE.key, BOOK_ONE)) == both
     assert made.apply(BookLost(TWO.key, "gap", NOW_NS)) == both

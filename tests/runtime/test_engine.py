@@ -374,8 +374,11 @@ async def test_events_are_counted_and_timed_from_their_arrival(tmp_path: Path) -
         before = made.engine.tally.events
         arrived_ns = made.clock.mono_ns()
         made.clock.now_ns += 7_000
-        made.engine.on_market([BookDelta(ONE.key, [(9_997, 5)], [], made.clock.wall_ms(), arrived_ns)])
+        made.engine.on_market([BookDelta(ONE.key, [(9_990, 5)], [], made.clock.wall_ms(), arrived_ns)])
         assert made.engine.tally.events == before + 1
+        assert list(made.engine.tally.latencies_ns) == [], "nothing to judge: the best prices stand"
+        best = made.engine.board.books[ONE.key].ask_prices[0]
+        made.engine.on_market([BookDelta(ONE.key, [], [(best, 0)], made.clock.wall_ms(), arrived_ns)])
         assert list(made.engine.tally.latencies_ns) == [7_000]
 
 

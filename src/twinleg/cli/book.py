@@ -135,7 +135,7 @@ def answer_of(market: Market, book: Book, now_ns: int, options: BookOptions) -> 
     two_sided = book.two_sided
     mid = book.mid_ticks * unit if two_sided else None
     spread = (book.ask_prices[0] - book.bid_prices[-1]) / book.mid_ticks * 10_000 if two_sided else None
-    heard = book.updates > 0
+    heard = book.received_ns > 0
     state = "ready" if book.ready else f"lost: {book.lost_reason}"
     return BookAnswer(
         market=market.key,

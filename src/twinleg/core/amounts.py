@@ -117,7 +117,7 @@ def sizes_of(grid: Grid) -> Callable[[str], int]:
     def read(text: str) -> int:
         whole, _, fraction = text.partition(".")
         digits, places = whole + fraction, len(fraction)
-        if places < places_end and digits.isdecimal() and digits.isascii() and len(whole) <= whole_max:
+        if places < places_end and len(whole) <= whole_max and digits.isdecimal() and digits.isascii():
             return int(digits) * scales[places]
         steps = grid.parse(text)
         if steps < 0:

@@ -73,6 +73,7 @@ class Board:
         """How often a pair became viable."""
         self._listings: dict[str, tuple[Market, ...]] = {}
         self._clock_told: set[str] = set()
+        self._alive: set[str] = set()
         self._estimated_ns = -ESTIMATES_EVERY_NS
         self._refit = True
         self._round: list[Pair] = []
@@ -86,7 +87,7 @@ class Board:
         """Let one event change the board; return the pairs that may stand differently for it."""
         kind = type(event)
         if kind is BookDelta or kind is BookSnapshot:
-            return self._book(event)  # type: ignore[arg-type]  # narrowed by type(), which costs less than isinstance
+            return self._book(event, kind)  # type: ignore[arg-type]  # narrowed by type(), cheaper than isinstance
         match event:
             case BookLost():
                 state = self.markets.get(event.market)
@@ -111,17 +112,18 @@ class Board:
                 raise AssertionError(f"an event without a place on the board: {kind.__name__}")
         return ()
 
-    def _book(self, event: BookDelta | BookSnapshot) -> tuple[Pair, ...]:
+    def _book(self, event: BookDelta | BookSnapshot, kind: type) -> tuple[Pair, ...]:
         state = self.markets.get(event.market)
         if state is None:
             return ()
-        change = state.book.delta if type(event) is BookDelta else state.book.snapshot
+        change = state.book.delta if kind is BookDelta else state.book.snapshot
         change(event.bids, event.asks, event.venue_ms, event.received_ns)
-        pairs = self.pairs_of.get(event.market, ())
         if state.touch():
-            return pairs
+            return self.pairs_of.get(event.market, ())
         # What the best prices ruled out before, they rule out still: deeper changes matter to viable pairs alone.
-        return tuple(pair for pair in pairs if pair.alive_since_ms is not None) if self.found else ()
+        if not self._alive:
+            return ()
+        return tuple(pair for pair in self.pairs_of.get(event.market, ()) if pair.key in self._alive)
 
     def _stats(self, event: Stats) -> None:
         state = self.markets.get(event.market)
@@ -201,16 +203,21 @@ class Board:
             return None
         viable = opportunity.net_bps >= pair.limits.min_viable_spread_bps
         if not viable:
-            pair.alive_since_ms = None
+            self._no_longer_alive(pair)
         elif pair.alive_since_ms is None:
             pair.alive_since_ms = now_ms
+            self._alive.add(pair.key)
             self.viable_seen += 1
         self.found[pair.key] = opportunity
         return opportunity
 
     def _forget(self, pair: Pair) -> None:
-        pair.alive_since_ms = None
+        self._no_longer_alive(pair)
         self.found.pop(pair.key, None)
+
+    def _no_longer_alive(self, pair: Pair) -> None:
+        pair.alive_since_ms = None
+        self._alive.discard(pair.key)
 
     def _watch_clocks(self, now_ms: int, now_ns: int) -> None:
         """A venue that tells no time: its youngest book message was sent at the earliest at its own stamp.

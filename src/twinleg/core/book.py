@@ -33,7 +33,7 @@ class Book:
 
     __slots__ = (
         "ask_prices", "asks", "bid_prices", "bids", "lost_reason", "market", "ready", "ready_since_ns",
-        "received_ns", "updates", "venue_ms",
+        "received_ns", "venue_ms",
     )  # fmt: skip
 
     def __init__(self, market: str) -> None:
@@ -47,7 +47,6 @@ class Book:
         self.lost_reason = "no snapshot yet"
         self.received_ns = 0
         self.venue_ms = 0
-        self.updates = 0
 
     def snapshot(self, bids: list[Level], asks: list[Level], venue_ms: int, received_ns: int) -> None:
         """Replace the whole book. Levels of zero lots are ignored."""
@@ -58,7 +57,6 @@ class Book:
         if not self.ready:
             self.ready, self.ready_since_ns, self.lost_reason = True, received_ns, ""
         self.venue_ms, self.received_ns = venue_ms, received_ns
-        self.updates += 1
 
     def delta(self, bids: list[Level], asks: list[Level], venue_ms: int, received_ns: int) -> None:
         """Set changed levels to their new absolute size; zero removes. Ignored while the book is lost."""
@@ -69,7 +67,6 @@ class Book:
         if asks:
             _change(self.asks, self.ask_prices, asks)
         self.venue_ms, self.received_ns = venue_ms, received_ns
-        self.updates += 1
 
     def lose(self, reason: str) -> None:
         """Nothing in this book may be acted on any more. Its last levels stay visible for the record."""

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import msgspec
 
@@ -76,18 +76,25 @@ class Engine:
 
     def on_market(self, events: list[MarketEvent]) -> None:
         """The way of a tick, from the venue's words to a trade."""
-        now_ms, now_ns = self.clock.wall_ms(), self.clock.mono_ns()
-        board, tally = self.board, self.tally
+        board = self.board
+        self.tally.events += len(events)
         for event in events:
-            tally.events += 1
-            for pair in board.apply(event):
-                opportunity = board.look(pair, now_ms, now_ns)
-                if opportunity is not None and not opportunity.refusals:
-                    self._enter(pair, opportunity, now_ms)
-            if type(event) is BookDelta:
-                tally.latencies_ns.append(self.clock.mono_ns() - event.received_ns)
+            moved = board.apply(event)
+            if moved:
+                self._judge(moved, event)
             elif type(event) is FundingSettled:
-                self.desk.settled(event, event.price or board.reference_price(event.market), now_ms)
+                price = event.price or board.reference_price(event.market)
+                self.desk.settled(event, price, self.clock.wall_ms())
+
+    def _judge(self, moved: Sequence[Pair], event: MarketEvent) -> None:
+        """The pairs that may stand differently after this event."""
+        now_ms, now_ns = self.clock.wall_ms(), self.clock.mono_ns()
+        for pair in moved:
+            opportunity = self.board.look(pair, now_ms, now_ns)
+            if opportunity is not None and not opportunity.refusals:
+                self._enter(pair, opportunity, now_ms)
+        if type(event) is BookDelta:
+            self.tally.latencies_ns.append(self.clock.mono_ns() - event.received_ns)
 
     def _enter(self, pair: Pair, opportunity: Opportunity, now_ms: int) -> None:
         leave = self._leave(pair, opportunity)

@@ -74,26 +74,18 @@ class _Line:
         The sum is checked on a frame's first change: what we lost stays lost, so a later frame finds it soon enough.
         In floats, which are exact to far less than the half lot asked for; the size itself is read exactly from `c`.
         """
-        prices, size = self.prices, self.size
-        if levels:
-            self._check(side, levels[0])
+        if not levels:
+            return []
+        prices, size, first = self.prices, self.size, levels[0]
+        before = side.get(prices[first.p], 0)
         result = []
         for level in levels:
             price = prices[level.p]
-            lots = size(level.c) if level.c is not None else self._after(side, level)
-            if lots:
-                side[price] = lots
-            else:
-                side.pop(price, None)
+            side[price] = lots = size(level.c) if level.c is not None else self._after(side, level)
             result.append((price, lots))
+        if not -0.5 < before + float(first.q) * self.lots_per_unit - result[0][1] < 0.5:
+            raise AmountError(f"{before} lots at {first.p:.40} and {first.q:.40} are not {first.c!r:.40}")
         return result
-
-    def _check(self, side: dict[int, int], level: wire.Level) -> None:
-        if level.c is None:
-            return
-        before = side.get(self.prices[level.p], 0)
-        if not -0.5 < before + float(level.q) * self.lots_per_unit - self.size(level.c) < 0.5:
-            raise AmountError(f"{before} lots at {level.p:.40} and {level.q:.40} are not {level.c:.40}")
 
     def _after(self, side: dict[int, int], level: wire.Level) -> int:
         """The new size where the venue tells the change alone."""
