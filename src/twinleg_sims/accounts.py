@@ -108,11 +108,12 @@ class Accounts:
         now_ms = self.world.now_ms
         order = OwnOrder(next(self._order_ids), account.id, wish, wish.ticks, wish.lots, now_ms, now_ms)
         order.replaces = replaces.id if replaces else 0
+        if self.hit("ignored", wish.market.symbol, account):
+            return order
         account.orders[order.id] = order
         waits = wish.tif == "post_only" or wish.trigger is not None
         delay_ms = account.tier.maker_delay_ms if waits else account.tier.taker_delay_ms
-        if not self.hit("ignored", wish.market.symbol, account):
-            self.world.at(now_ms + delay_ms, lambda: self.arrive(account, order))
+        self.world.at(now_ms + delay_ms, lambda: self.arrive(account, order))
         return order
 
     def cancel(self, account: Account, order: OwnOrder, done: Callable[[bool], None] | None = None) -> None:

@@ -78,8 +78,8 @@ class Liquidator:
         """The faults of these names."""
         for kind, act in (("liquidate", self.force), ("deleverage", self.deleverage)):
             for symbol in list(account.positions):
-                if self._accounts.hit(kind, symbol, account):
-                    act(account, symbol)
+                if fault := self._accounts.hit(kind, symbol, account):
+                    act(account, fault.market)
 
     def _step(self, account: Account, now: Figures) -> None:
         """The position that loses most, one slice smaller."""

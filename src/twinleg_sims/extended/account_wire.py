@@ -36,7 +36,6 @@ REASONS: dict[Reason, str] = {
     "reduce_only": "REDUCE_ONLY_FAILED",
     "self_trade": "SELF_TRADE_PROTECTION",
     "margin": "NOT_ENOUGH_FUNDS",
-    "expired": "INVALID_EXPIRE_TIME",
     "liquidation": "ACCOUNT_LIQUIDATION",
     "replaced": "ORDER_REPLACED",
     "previous_gone": "PREV_ORDER_NOT_FOUND",
