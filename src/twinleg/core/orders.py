@@ -174,9 +174,14 @@ class Intent(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     decision_price_ticks: int
 
 
-def client_id(trade_id: str, leg: Leg, attempt: int) -> str:
+def trade_id(number: int) -> str:
+    """The name of the trade with that number."""
+    return f"T{number:06d}"
+
+
+def client_id(trade: str, leg: Leg, attempt: int) -> str:
     """The name of an order. The same (trade, leg, attempt) always has the same, so a restart can ask for it."""
-    return f"{trade_id}-{leg.value}-{attempt}"
+    return f"{trade}-{leg.value}-{attempt}"
 
 
 class OrderAccepted(msgspec.Struct, frozen=True, gc=False):

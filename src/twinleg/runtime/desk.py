@@ -37,6 +37,7 @@ from twinleg.core.orders import (
     Started,
     State,
     TradePlan,
+    trade_id,
 )
 from twinleg.core.pairs import Pair
 from twinleg.core.records import JournalRecord, TradePlanned, decode, encode, kind_of
@@ -130,7 +131,7 @@ class Desk:
 
     def open(self, approved: Approved, pair: Pair, budgets: Budgets, now_ms: int) -> None:
         """Plan a trade and start it. From this call on it counts in exposure."""
-        plan = _plan(f"T{self.ledger.planned + 1:06d}", approved, pair, budgets)
+        plan = _plan(trade_id(self.ledger.planned + 1), approved, pair, budgets)
         terms = approved.opportunity.terms
         named = {name: float(getattr(terms, name)) for name in terms.__struct_fields__}
         named |= {
@@ -164,10 +165,10 @@ class Desk:
 
     def on_time(self, now_ms: int) -> None:
         """Ring the clocks that are due and collect what the gate knows."""
-        for trade_id, due_ms in list(self._due_ms.items()):
+        for named, due_ms in list(self._due_ms.items()):
             if due_ms <= now_ms:
-                del self._due_ms[trade_id]
-                self._tell(DeadlinePassed(trade_id, now_ms))
+                del self._due_ms[named]
+                self._tell(DeadlinePassed(named, now_ms))
         for event in self._gate.due(now_ms):
             self._tell(event)
         for plan in list(self._resuming):
