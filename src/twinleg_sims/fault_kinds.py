@@ -49,6 +49,13 @@ PRIVATE_KINDS = {
     "reduce_only": "a market takes reduce-only orders (shown by the core)",
     "key_revoked": "the account's keys open nothing (shown by the core)",
     "maintenance": "private requests are refused: maintenance (shown by the core)",
+    "refused_ack": "a transaction is refused inside an HTTP 200 (Lighter)",
+    "nonce_taken": "somebody else used a key's next nonce (Lighter)",
+    "foreign_trade": "the account's trades contain one of others (Lighter)",
+    "null_lists": "empty private lists are written as null (Lighter)",
+    "already_subscribed": "a subscription is refused as being there already (Lighter)",
+    "shutdown": "streams are told that the server restarts, then closed; value = milliseconds ahead (Lighter)",
+    "token_expired": "auth tokens open nothing (Lighter)",
 }
 """Faults of the private side. Writes are all requests but GET."""
 
@@ -61,6 +68,7 @@ ONCE = frozenset(
         "lost_request", "late_request", "lost_ack", "late_ack", "error_ack", "ignored", "engine_reject", "cancel_race",
         "duplicate_fill", "late_fill", "lost_event", "reject", "partial_fill", "cancel_refused",
         "liquidate", "deleverage",
+        "refused_ack", "nonce_taken", "foreign_trade", "already_subscribed", "shutdown",
     }
 )  # fmt: skip
 """These hit `count` (1) frames of each open stream, writes, or things of each account, and are over.
@@ -81,10 +89,14 @@ DEFAULT_VALUES = {
     "rest_lag": "5000",
     "late_fill": "2000",
     "partial_fill": "50",
+    "shutdown": "2000",
 }
 WHOLE_NUMBERS = frozenset(
-    {"disconnect", "slow", "clock_offset", "late_request", "late_ack", "rest_lag", "late_fill", "partial_fill"}
-)
+    {
+        "disconnect", "slow", "clock_offset", "late_request", "late_ack", "rest_lag", "late_fill", "partial_fill",
+        "shutdown",
+    }
+)  # fmt: skip
 OF_MARKETS = frozenset(
     {"gap", "stale_book", "vanish", "crossed", "unknown_word", "ignored", "engine_reject", "halted", "reduce_only"}
 )

@@ -209,10 +209,10 @@ class TradeChannel:
         return self._frame(fresh, now_ms) if fresh else None
 
     def _frame(self, count: int, now_ms: int) -> Row:
-        offset_ms = self._view.stamp_ms(now_ms) - now_ms
-        trades = self._market.book.recent_trades(count)
-        rows = [wire.trade(self._market.listing, done, offset_ms) for done in trades]
-        return {"liquidation_trades": [], "nonce": self._market.book.nonce, "trades": rows}
+        rows = [self._view.trade(self._market, done, now_ms) for done in self._market.book.recent_trades(count)]
+        forced = [row for row in rows if row["type"] != "trade"]
+        plain = [row for row in rows if row["type"] == "trade"]
+        return {"liquidation_trades": forced, "nonce": self._market.book.nonce, "trades": plain}
 
 
 class CandleChannel:

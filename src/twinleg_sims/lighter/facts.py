@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from twinleg_sims.listings import Listing
+
 BOOK_INTERVAL_MS = 50
 """Book updates are batched for about this long (documentation, not re-verified)."""
 STATS_INTERVAL_MS = 500
@@ -26,7 +28,10 @@ BLOCK_KNOWN = (227_535_532, 1_777_941_383_576)
 FIRST_ASK_INDEX, FIRST_BID_INDEX = 1 << 48, 1 << 49
 """Order indexes of asks grow from 2^48, those of bids fall from 2^49."""
 MARKETS_MAX = 4096
+FIRST_OUTSIDE_ORDER = 1 << 30
+"""Outside users' orders are numbered by account engine, not by book, from here on: a modified order keeps its index."""
 WORLD_ACCOUNTS = 700_000
+"""An account's index is this and its owner number."""
 INSURANCE_ACCOUNT = 281_474_976_710_655
 GENESIS_MS = 1_737_072_000_000
 """2025-01-17."""
@@ -45,10 +50,20 @@ RESOLUTIONS_MS = {
     "1w": 604_800_000,
 }
 
+CANCEL_TYPE = 15
+CREATE_TYPES = (14, 17, 28)
+"""Transactions that wait for the taker's delay, as far as anybody knows before they arrive."""
+
 DEFAULT_WEIGHT = 300
-WEIGHTS = {"sendTx": 6, "sendTxBatch": 6, "nextNonce": 6, "apikeys": 150, "transferFeeInfo": 500} | dict.fromkeys(
-    ("trades", "recentTrades"), 600
-)
+WEIGHTS = {
+    **dict.fromkeys(("sendTx", "sendTxBatch", "nextNonce"), 6),
+    "accountInactiveOrders": 100,
+    "apikeys": 150,
+    "transferFeeInfo": 500,
+    **dict.fromkeys(("trades", "recentTrades"), 600),
+    **dict.fromkeys(("changeAccountTier", "tokens", "tokens/revoke"), 3_000),
+    "tokens/create": 23_000,
+}
 """Premium and above; a standard account's requests all weigh 1."""
 
 INVALID_PARAM = 20001
@@ -70,6 +85,8 @@ class Limits:
     messages: float = 200
     connects: float = 80
     in_flight: int = 50
+    tier_scale: float = 1.0
+    """Multiplies what the tiers of accounts allow."""
     silence_ms: float = 120_000
     """A client that sends nothing at all for this long is cut off."""
 
@@ -80,12 +97,15 @@ class Limits:
             requests=self.requests * speed,
             messages=self.messages * speed,
             connects=self.connects * speed,
+            tier_scale=self.tier_scale * speed,
             silence_ms=self.silence_ms * speed,
         )
 
 
 STANDARD = Limits()
-NO_LIMITS = Limits(requests=float("inf"), messages=float("inf"), connects=float("inf"), in_flight=10_000)
+NO_LIMITS = Limits(
+    requests=float("inf"), messages=float("inf"), connects=float("inf"), in_flight=10_000, tier_scale=float("inf")
+)
 PREMIUM = Limits(requests=24_000, weighted=True)
 
 
@@ -95,10 +115,32 @@ def height(now_ms: int) -> int:
     return known + (now_ms - at_ms) // BLOCK_MS
 
 
+def default_initial_fraction(listing: Listing) -> int:
+    """Of 10 000: what a position needs while nobody set its leverage."""
+    return max(500, 10_000 // listing.max_leverage)
+
+
+def maintenance_fraction(listing: Listing) -> int:
+    """Of 10 000: below this a position is liquidated."""
+    return 6_000 // listing.max_leverage
+
+
 def order_index(is_ask: bool, order_id: int, market_id: int) -> int:
     """An engine's order number as the venue's order index, unique over all markets."""
     number = order_id * MARKETS_MAX + market_id
     return FIRST_ASK_INDEX + number if is_ask else FIRST_BID_INDEX - number
+
+
+def own_index(is_ask: bool, own_order: int, market_id: int) -> int:
+    """An outside order's number as the venue's order index."""
+    return order_index(is_ask, FIRST_OUTSIDE_ORDER + own_order, market_id)
+
+
+def own_order(index: int) -> int | None:
+    """The outside order an order index means; None when it is none of theirs."""
+    number = index - FIRST_ASK_INDEX if index < FIRST_ASK_INDEX + (FIRST_BID_INDEX >> 2) else FIRST_BID_INDEX - index
+    own = number // MARKETS_MAX - FIRST_OUTSIDE_ORDER
+    return own if own > 0 else None
 
 
 def trade_id(sequence: int, market_id: int) -> int:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from twinleg_sims.funding import Settled
 from twinleg_sims.history import DAY_MS, Bar, Bars
-from twinleg_sims.lighter import facts, private, wire
+from twinleg_sims.lighter import facts, wire
 from twinleg_sims.lighter.view import View
 from twinleg_sims.lighter.wire import Row
 from twinleg_sims.listings import Listing
@@ -26,8 +26,6 @@ class BadParameterError(ValueError):
 def answer(view: View, request: HttpRequest, now_ms: int) -> HttpReply:
     """The reply to a request that is within its budget."""
     name = request.path.removeprefix("/api/v1/")
-    if name in private.PATHS:
-        return private.refusal(request.path)
     endpoint = _ENDPOINTS.get(name)
     if endpoint is None:
         return HttpReply(404, wire.error(facts.NOT_FOUND, f"not found: {request.path}"))
@@ -64,8 +62,8 @@ def _order_book_details(view: View, request: HttpRequest, now_ms: int) -> Row:
 def _order_book_orders(view: View, request: HttpRequest, now_ms: int) -> Row:
     market = _market(view, request, now_ms)
     limit = _number(request, "limit", 1, 250)
-    asks = [wire.simple_order(market.listing, order) for order in market.book.orders("ask")]
-    bids = [wire.simple_order(market.listing, order) for order in market.book.orders("bid")]
+    asks = [view.simple_order(market, order) for order in market.book.orders("ask")]
+    bids = [view.simple_order(market, order) for order in market.book.orders("bid")]
     return _OK | {
         "total_asks": len(asks[:limit]),
         "asks": asks[:limit],
@@ -76,9 +74,8 @@ def _order_book_orders(view: View, request: HttpRequest, now_ms: int) -> Row:
 
 def _recent_trades(view: View, request: HttpRequest, now_ms: int) -> Row:
     market = _market(view, request, now_ms)
-    offset_ms = view.stamp_ms(now_ms) - now_ms
     trades = market.book.recent_trades(_number(request, "limit", 1, 100))
-    return _OK | {"trades": [wire.trade(market.listing, done, offset_ms) for done in reversed(trades)]}
+    return _OK | {"trades": [view.trade(market, done, now_ms) for done in reversed(trades)]}
 
 
 def _candles(view: View, request: HttpRequest, now_ms: int) -> Row:

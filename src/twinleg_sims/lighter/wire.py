@@ -18,7 +18,7 @@ from twinleg_sims.matching import Order, Trade
 
 Row = dict[str, Any]
 
-_KINDS = {"perp": "perps", "spot": "spot", "binary_options": "bo"}
+KINDS = {"perp": "perps", "spot": "spot", "binary_options": "bo"}
 _IDS = {"USDC": 3, "ETH": 1, "LIT": 2}
 _MONTH_MS = 28 * 86_400_000
 
@@ -93,9 +93,9 @@ def order_book_detail(market: SimMarket, status: str, now_ms: int) -> Row:
     leverage = listing.max_leverage
     return row | {
         "quote_multiplier": 1,
-        "default_initial_margin_fraction": max(500, 10_000 // leverage),
+        "default_initial_margin_fraction": facts.default_initial_fraction(listing),
         "min_initial_margin_fraction": 10_000 // leverage,
-        "maintenance_margin_fraction": 6_000 // leverage,
+        "maintenance_margin_fraction": facts.maintenance_fraction(listing),
         "closeout_margin_fraction": 4_000 // leverage,
         "open_interest": round(market.open_interest, listing.size_decimals),
         "strategy_index": 0,
@@ -202,7 +202,7 @@ def trade(listing: Listing, done: Trade, offset_ms: int) -> Row:
         "type": "trade",
         "market_id": listing.market_id,
         "market_symbol": listing.symbol,
-        "market_kind": _KINDS[listing.kind],
+        "market_kind": KINDS[listing.kind],
         "size": listing.size_text(done.lots),
         "price": listing.price_text(done.ticks),
         "usd_amount": f"{micro_usd // 1_000_000}.{micro_usd % 1_000_000:06d}",

@@ -165,7 +165,7 @@ def test_unknown_and_private_paths_say_so() -> None:
     assert bench.get("/api/v1/nowhere").status == 404
     private = bench.core.http(HttpRequest("POST", "/api/v1/sendTx"), START_MS)
     assert private.status == 400
-    assert "private side" in json.loads(private.body)["message"]
+    assert json.loads(private.body) == {"code": 20001, "message": "invalid param : tx_type"}
 
 
 def test_a_standard_client_has_sixty_requests_a_minute_whatever_their_weight() -> None:
