@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 
 from twinleg.cli.app import app
-from twinleg.cli.exits import OK, CommandError, drop_output
+from twinleg.cli.exits import OK, CommandError, ReaderGone
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -16,8 +16,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except CommandError as error:
         sys.stderr.write(f"twinleg: {error}\n")
         sys.exit(error.code)
-    except BrokenPipeError:
-        drop_output()
+    except ReaderGone:
         sys.exit(OK)
 
 

@@ -86,16 +86,18 @@ def test_a_signal_ends_the_demo_cleanly(tmp_path: Path, number: signal.Signals) 
 def test_a_reader_that_goes_away_ends_the_demo(tmp_path: Path) -> None:
     child = started(tmp_path, "demo", *FEW)
     assert child.stdout is not None
-    assert child.stderr is not None
     child.stdout.readline()
     child.stdout.close()
+    assert child.stderr is not None
+    with child.stderr:
+        assert child.stderr.read() == ""
     assert child.wait(TIMEOUT_S) == 0
-    assert child.stderr.read() == ""
-    child.stderr.close()
 
 
 def test_faults_are_passed_on(tmp_path: Path) -> None:
-    done = twinleg(tmp_path, "demo", *FEW, "--seconds", "7", "--json", "--fault", "lighter:disconnect:at_s=2")
+    done = twinleg(
+        tmp_path, "demo", *FEW, "--speed", "1", "--seconds", "7", "--json", "--fault", "lighter:disconnect:at_s=2"
+    )
     assert done.returncode == 0, done.stderr
     states = [
         event["data"]["state"]
@@ -122,7 +124,7 @@ def test_on_a_terminal_the_view_takes_it_and_gives_it_back(tmp_path: Path) -> No
     master, slave = pty.openpty()
     fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 120, 0, 0))
     child = subprocess.Popen(
-        [sys.executable, "-m", "twinleg", "demo", *FEW, "--seconds", "4"],
+        [sys.executable, "-m", "twinleg", "demo", *FEW, "--speed", "1", "--seconds", "4"],
         cwd=tmp_path,
         env=environment(TERM="xterm-256color"),
         stdin=slave,
@@ -170,3 +172,24 @@ def test_run_goes_on_while_nobody_answers(tmp_path: Path) -> None:
     done = twinleg(tmp_path, "run", "--seconds", "2", **UNREACHABLE)
     assert done.returncode == 0, done.stderr
     assert "Connection refused" in done.stdout
+
+
+def test_scan_answers_until_it_is_interrupted(tmp_path: Path, venues: dict[str, str]) -> None:
+    child = started(tmp_path, "scan", "--every", "0.5", "--json", **venues)
+    assert child.stdout is not None
+    answers = [json.loads(child.stdout.readline()) for _ in range(2)]
+    assert answers[1]["at_ms"] > answers[0]["at_ms"]
+    child.send_signal(signal.SIGINT)
+    _, errors = child.communicate(timeout=TIMEOUT_S)
+    assert (child.returncode, errors) == (0, "")
+
+
+def test_scan_ends_when_nobody_reads_it(tmp_path: Path, venues: dict[str, str]) -> None:
+    child = started(tmp_path, "scan", "--every", "0.5", **venues)
+    assert child.stdout is not None
+    child.stdout.readline()
+    child.stdout.close()
+    assert child.stderr is not None
+    with child.stderr:
+        assert child.stderr.read() == ""
+    assert child.wait(TIMEOUT_S) == 0

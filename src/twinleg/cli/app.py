@@ -34,7 +34,7 @@ Seconds = Annotated[
 def demo(  # noqa: PLR0913, PLR0917  # a command's options are its parameters
     seed: Annotated[int, typer.Option(help="The simulated world's seed: the same seed, the same world.")] = 7,
     assets: Annotated[int, typer.Option(min=1, help="Assets that the simulated venues list.")] = 40,
-    speed: Annotated[float, typer.Option(min=1, max=60, help="Simulated seconds per second.")] = 1.0,
+    speed: Annotated[float, typer.Option(min=1, max=60, help="Simulated seconds per second.")] = 4.0,
     seconds: Seconds = None,
     fault: Annotated[
         list[str] | None,

@@ -6,18 +6,22 @@ import asyncio
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
+
+import msgspec
 
 from twinleg.cli import logs
 from twinleg.cli.exits import BAD_CONFIGURATION, OK, UNREACHABLE, CommandError
 from twinleg.cli.live import Ending, face_for, view_wanted, watch
 from twinleg.cli.settings import settings_of_demo
 from twinleg.cli.sims import Simulators, SimulatorsError, SpedClock, simulators
+from twinleg.core.glance import Glance
 from twinleg.runtime.clock import SystemClock, SystemDice
 from twinleg.runtime.net import PicowsNet
 from twinleg.runtime.streams import Doors
-from twinleg.runtime.wiring import build
+from twinleg.runtime.wiring import System, build
 
 
 class DemoOptions(NamedTuple):
@@ -74,9 +78,21 @@ async def _watch(sims: Simulators, options: DemoOptions, folder: Path, ending: E
         lost.add_done_callback(lambda _: ending.tell("the simulated venues ended"))
         title = f"demo  seed {options.seed}  speed {options.speed:g}"
         try:
-            await watch(system, face_for(settings, title, as_json=options.as_json), ending, options.seconds)
+            face = face_for(settings, title, as_json=options.as_json)
+            draw = partial(_glance, system, options.speed)
+            await watch(system, face, ending, options.seconds, draw)
             if lost.done():
                 raise lost.result()
         finally:
             lost.cancel()
     return OK
+
+
+def _glance(system: System, speed: float) -> Glance:
+    """The picture, with decision times as this machine took them: the engine measures with the accelerated clock."""
+    glance = system.glance()
+    p50, p99 = glance.totals.decision_us_p50, glance.totals.decision_us_p99
+    if p50 is None or p99 is None:
+        return glance
+    totals = msgspec.structs.replace(glance.totals, decision_us_p50=p50 / speed, decision_us_p99=p99 / speed)
+    return msgspec.structs.replace(glance, totals=totals)

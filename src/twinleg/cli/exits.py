@@ -27,6 +27,10 @@ def drop_output() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
+class ReaderGone(Exception):  # noqa: N818  # not an error: `twinleg ... | head` is served when head has enough
+    """Nobody reads our output any more: a command that only prints ends, with OK."""
+
+
 class CommandError(Exception):
     """A command ends here: what the user is told, and the exit code."""
 

@@ -6,11 +6,12 @@ import asyncio
 import logging
 import signal
 import sys
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 
 from twinleg.cli.changes import Change, summary
 from twinleg.cli.exits import drop_output
 from twinleg.cli.faces import Face, PlainLines, Screen
+from twinleg.core.glance import Glance
 from twinleg.runtime.settings import Settings
 from twinleg.runtime.wiring import System
 
@@ -66,15 +67,21 @@ def face_for(settings: Settings, title: str, *, as_json: bool) -> Face:
     return PlainLines(sys.stdout, every_ms, as_json=as_json)
 
 
-async def watch(system: System, face: Face, ending: Ending, seconds: float | None) -> None:
-    """Run the system and show it until the end; then say how it went. Raises what our own code raised."""
+async def watch(
+    system: System, face: Face, ending: Ending, seconds: float | None, glance_of: Callable[[], Glance] | None = None
+) -> None:
+    """Run the system and show it until the end; then say how it went. Raises what our own code raised.
+
+    `glance_of` draws the picture, by default `system.glance`.
+    """
+    glance_of = glance_of or system.glance
     engine = asyncio.create_task(system.run())
     engine.add_done_callback(lambda _: ending.tell("the engine ended"))
     stopper = asyncio.create_task(_stop_when_told(ending, system))
     timer = asyncio.get_running_loop().call_later(seconds, ending.tell, "time is up") if seconds is not None else None
     try:
         await _shown(asyncio.to_thread(face.say, _started(system)), ending)
-        await _show_until(ending, system, face)
+        await _show_until(ending, glance_of, face)
     finally:
         ending.tell("it could not be shown")
         if timer is not None:
@@ -84,7 +91,7 @@ async def watch(system: System, face: Face, ending: Ending, seconds: float | Non
             await engine
         finally:
             face.close()
-    await _shown(asyncio.to_thread(face.say, summary("end", system.glance())), ending)
+    await _shown(asyncio.to_thread(face.say, summary("end", glance_of())), ending)
 
 
 async def _stop_when_told(ending: Ending, system: System) -> None:
@@ -103,11 +110,11 @@ def _started(system: System) -> Change:
     return Change("start", system.glance().at_ms, text, data)
 
 
-async def _show_until(ending: Ending, system: System, face: Face) -> None:
+async def _show_until(ending: Ending, glance_of: Callable[[], Glance], face: Face) -> None:
     wait_s = FIRST_GLANCE_S
     while not await ending.wait(wait_s):
         wait_s = GLANCE_S
-        await _shown(asyncio.to_thread(face.show, system.glance()), ending)
+        await _shown(asyncio.to_thread(face.show, glance_of()), ending)
 
 
 async def _shown(showing: Awaitable[None], ending: Ending) -> None:

@@ -66,12 +66,17 @@ async def looking(settings: Settings, wait_s: float) -> AsyncIterator[Look]:
     # A running engine's journal and recordings, in the same folder, stay its own.
     system = await build(settings.model_copy(update={"record": False}), journal=NoJournal())
     system.engine.stopping = ONLY_LOOKING
-    async with asyncio.TaskGroup() as group:
-        group.create_task(system.run())
-        try:
-            yield Look(system, await system.ready(min(wait_s, READY_S_MAX)))
-        finally:
-            system.stop(ONLY_LOOKING)
+    try:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(system.run())
+            try:
+                yield Look(system, await system.ready(min(wait_s, READY_S_MAX)))
+            finally:
+                system.stop(ONLY_LOOKING)
+    except BaseExceptionGroup as errors:
+        if len(errors.exceptions) > 1:
+            raise
+        raise errors.exceptions[0] from None  # as itself, so that a closed pipe or an exit code is known as such
 
 
 async def units_checked(board: Board, wait_s: float) -> bool:

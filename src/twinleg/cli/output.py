@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
+from twinleg.cli.exits import ReaderGone, drop_output
 from twinleg.cli.sheet import GAP, Line
 
 PIPE_WIDTH = 240
@@ -20,15 +21,22 @@ def width() -> int:
 
 
 def put(lines: Iterable[Line | str]) -> None:
-    """Write lines as they are, without styles."""
-    sys.stdout.writelines(f"{line if isinstance(line, str) else line.text}".rstrip() + "\n" for line in lines)
-    sys.stdout.flush()
+    """Write lines as they are, without styles. Raises ReaderGone."""
+    _write("".join((line if isinstance(line, str) else line.text).rstrip() + "\n" for line in lines))
 
 
 def put_json(answer: msgspec.Struct) -> None:
-    """Write one JSON object on one line."""
-    sys.stdout.write(f"{msgspec.json.encode(answer).decode()}\n")
-    sys.stdout.flush()
+    """Write one JSON object on one line. Raises ReaderGone."""
+    _write(f"{msgspec.json.encode(answer).decode()}\n")
+
+
+def _write(text: str) -> None:
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        drop_output()
+        raise ReaderGone from None
 
 
 def columns(titles: Sequence[str], rows: Iterable[Sequence[str]], right: Sequence[str] = ()) -> list[str]:

@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
-import json
 import platform
-import sys
+
+import msgspec
 
 from twinleg import __version__
 from twinleg.cli.exits import OK
+from twinleg.cli.output import put, put_json
+
+
+class VersionAnswer(msgspec.Struct, frozen=True):
+    """What runs."""
+
+    twinleg: str
+    python: str
+    platform: str
 
 
 def run_version(*, as_json: bool) -> int:
     """Print the versions."""
-    found = {"twinleg": __version__, "python": platform.python_version(), "platform": platform.platform()}
+    found = VersionAnswer(__version__, platform.python_version(), platform.platform())
     if as_json:
-        sys.stdout.write(f"{json.dumps(found)}\n")
+        put_json(found)
     else:
-        sys.stdout.write(f"twinleg {__version__} (Python {found['python']}, {found['platform']})\n")
+        put([f"twinleg {found.twinleg} (Python {found.python}, {found.platform})"])
     return OK
