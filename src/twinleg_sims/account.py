@@ -20,7 +20,7 @@ from twinleg_sims.positions import Fill, FillKind, Payment, Position, fee_micro,
 REPORTS_MAX = 100_000
 """Reports nobody collects beyond this number push the oldest out."""
 KEPT = 10_000
-"""Rows of each kind of history a mirror keeps, as the venues page them."""
+"""Rows of each kind of history a mirror keeps, as the venues page them; live orders it never forgets."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,8 +230,10 @@ class Mirror:
         self.updated_ms = report.at_ms
         for order in report.orders:
             self.orders[order.id] = order
-        while len(self.orders) > KEPT:
-            del self.orders[next(iter(self.orders))]
+        if len(self.orders) > KEPT:
+            ended = [order.id for order in self.orders.values() if not order.live]
+            for number in ended[: len(self.orders) - KEPT]:
+                del self.orders[number]
         for position in report.positions:
             if position.is_open:
                 self.positions[position.market.symbol] = position

@@ -148,6 +148,8 @@ def _conditional(market: SimMarket, body: OrderBody) -> Trigger:
     if trigger.direction not in ("UP", "DOWN") or trigger.trigger_price_type not in PRICE_KINDS:
         raise _refused(ErrorCode.BAD_PARAMETERS, "Invalid trigger")
     ticks = _ticks(market.listing, trigger.trigger_price)
+    if ticks <= 0:
+        raise _refused(ErrorCode.TRIGGER_MISSING, "Conditional order trigger is missing")
     return Trigger(ticks, trigger.direction == "UP", PRICE_KINDS[trigger.trigger_price_type])
 
 

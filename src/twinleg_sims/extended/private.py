@@ -269,7 +269,7 @@ class Private:
             raise RefusedError(400, ErrorCode.LEVERAGE_PRECISION, "Invalid leverage precision")
         account = member.account
         before = account.initial_ppm.get(market.symbol, _initial_ppm(market))
-        account.initial_ppm[market.symbol] = ppm = -int(-PPM // body.leverage)
+        account.initial_ppm[market.symbol] = ppm = int(PPM // body.leverage)
         short = ppm > before and self.accounts.figures(account).available < 0
         account.initial_ppm[market.symbol] = before
         if short:

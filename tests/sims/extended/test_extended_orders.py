@@ -144,6 +144,29 @@ def test_the_price_step_of_a_coarser_market() -> None:
     assert trader.code(trader.post(trader.order("1", price + step, market="BNB-USD"))) == 1124
 
 
+def test_an_rfq_market_has_its_own_way_in() -> None:
+    trader = Trader()
+    gold = trader.client.world.market("extended", "XAU-USD")
+    price = Decimal(gold.listing.price_text(round(gold.mark_price * 1.02 / gold.listing.tick)))
+    order = trader.order("0.01", price, market="XAU-USD", rfq_start_price=price, **MARKET)
+    assert trader.code(trader.post(order, "/order/rfq")) == 0
+    trader.client.run(500)
+    assert trader.frames("ORDER")[0]["data"]["orders"][0]["market"] == "XAU-USD"
+
+
+def test_a_conditional_order_waits_for_its_price() -> None:
+    trader = Trader()
+    above = trader.mark * 102 // 100
+    number = trader.place("0.001", above, **conditional(above))
+    trader.client.run(300)
+    market = trader.client.world.market("extended", BTC)
+    market.mark_price *= 1.03
+    trader.client.core.accounts._check()
+    trader.client.run(300)
+    assert trader.statuses(number) == ["UNTRIGGERED", "FILLED"]
+    assert trader.code(trader.post(trader.order("0.001", 0, **conditional(Decimal(0))))) in (1130, 1141, 1143)
+
+
 def test_post_only_needs_only_the_maker_fee() -> None:
     trader = Trader(maker_bps=0.2)
     low = trader.mark * 9 // 10
