@@ -32,7 +32,7 @@ class Character:
         lot = dice.random()
         slow = {"lighter": dice.gauss(0, 0.0002), "extended": dice.gauss(0, 0.0002)}
         if lot < 0.25:
-            slow[dice.choice(sorted(slow))] += dice.choice((1, 1, -1)) * dice.uniform(0.0006, 0.0010 + 0.0005 * tier)
+            slow[dice.choice(sorted(slow))] += dice.choice((1, 1, -1)) * dice.uniform(0.0009, 0.0016 + 0.0005 * tier)
         fast_sd = dice.uniform(0.0008, 0.0016) if 0.25 <= lot < 0.42 else dice.uniform(0.00004, 0.00015)
         return cls(slow, fast_sd, dice.uniform(3, 9) * MINUTE_MS)
 

@@ -10,7 +10,10 @@ from twinleg.core.messages import FeedHealth, Refusal
 
 
 class TradeLine(msgspec.Struct, frozen=True, kw_only=True):
-    """One open or lately closed trade. Money in USD; parts add up: price + slippage + funding - fees = net."""
+    """One open or lately closed trade. Money in USD; parts add up: price + slippage + funding - fees = net.
+
+    `price_usd` and `net_usd` are None while what is held has no price.
+    """
 
     trade_id: str
     asset: str
@@ -27,11 +30,11 @@ class TradeLine(msgspec.Struct, frozen=True, kw_only=True):
     """Long minus short at the mids: what the trade is not hedged for."""
     unhedged_ms: int
     """How long its legs have differed in total."""
-    price_usd: float
+    price_usd: float | None
     slippage_usd: float
     funding_usd: float
     fees_usd: float
-    net_usd: float
+    net_usd: float | None
     exit_usd: float | None
     """Net after closing at today's prices and fees; None while a book is unknown, or when it is closed."""
     expected_usd: float
@@ -49,11 +52,11 @@ class Totals(msgspec.Struct, frozen=True, kw_only=True):
     refused: dict[str, int]
     """Pair-seconds by refusal code, of viable pairs that were not executed."""
     volume_usd: float
-    price_usd: float
+    price_usd: float | None
     slippage_usd: float
     funding_usd: float
     fees_usd: float
-    net_usd: float
+    net_usd: float | None
     best_edge_bps: float | None
     events: int
     decision_us_p50: float | None

@@ -81,11 +81,11 @@ def _trade(engine: Engine, account: TradeAccount, mids: dict[str, Fraction], now
         short_lots=account.short.held_lots,
         net_delta_usd=worth[Leg.LONG] - worth[Leg.SHORT],
         unhedged_ms=unhedged_ms,
-        price_usd=(pnl.price_micro_usd or 0) / MICRO,
+        price_usd=_usd(pnl.price_micro_usd),
         slippage_usd=pnl.slippage_micro_usd / MICRO,
         funding_usd=pnl.funding_micro_usd / MICRO,
         fees_usd=pnl.fees_micro_usd / MICRO,
-        net_usd=(pnl.equity_change_micro_usd or 0) / MICRO,
+        net_usd=_usd(pnl.equity_change_micro_usd),
         exit_usd=None if standing is None else standing.exit_usd,
         expected_usd=account.terms.get("expected_usd", 0.0),
         next_settlement_ms=min((one for one in settlements if one is not None), default=None),
@@ -103,13 +103,17 @@ def _totals(engine: Engine) -> Totals:
         closed=sum(account.trade.state is State.CLOSED for account in ledger.trades.values()),
         refused=dict(tally.refused.most_common()),
         volume_usd=pnl.volume_micro_usd / MICRO,
-        price_usd=(pnl.price_micro_usd or 0) / MICRO,
+        price_usd=_usd(pnl.price_micro_usd),
         slippage_usd=pnl.slippage_micro_usd / MICRO,
         funding_usd=pnl.funding_micro_usd / MICRO,
         fees_usd=pnl.fees_micro_usd / MICRO,
-        net_usd=(pnl.equity_change_micro_usd or 0) / MICRO,
+        net_usd=_usd(pnl.equity_change_micro_usd),
         best_edge_bps=tally.best_edge_bps,
         events=tally.events,
         decision_us_p50=micros[len(micros) // 2] / 1_000 if micros else None,
         decision_us_p99=micros[len(micros) * 99 // 100] / 1_000 if micros else None,
     )
+
+
+def _usd(micro_usd: int | None) -> float | None:
+    return None if micro_usd is None else micro_usd / MICRO
