@@ -105,6 +105,15 @@ class Meter:
 
 
 START: list[int] = []
+SAMPLE_S = 5.0
+
+
+async def resident(memory: list[float]) -> None:
+    """Note the resident memory in MB, every SAMPLE_S."""
+    page_mb = os.sysconf("SC_PAGE_SIZE") / (1 << 20)
+    while True:
+        await asyncio.sleep(SAMPLE_S)
+        memory.append(int(Path("/proc/self/statm").read_text().split()[1]) * page_mb)
 
 
 async def main() -> None:
@@ -138,12 +147,15 @@ async def measure(asked: list[tuple[str, int, int, int]], options: argparse.Name
         runs += [asyncio.create_task(engine.beat()), asyncio.create_task(engine.desk.run())]
         calm_collector()
         began = time.monotonic()
+        watch = asyncio.create_task(resident(memory := []))
         try:
             async with asyncio.timeout(options.timeout):
                 for meter in meters:
                     await meter.done.wait()
         except TimeoutError:
             print({meter.name: meter.seen for meter in meters}, file=sys.stderr)
+        lost = sum(not book.ready for book in engine.board.books.values())
+        runs.append(watch)
         cpu_ns, wall_s = time.process_time_ns() - START[0], time.monotonic() - began
         for run in runs:
             run.cancel()
@@ -158,7 +170,8 @@ async def measure(asked: list[tuple[str, int, int, int]], options: argparse.Name
         "cpu_us_per_frame": cpu_ns / 1_000 / frames,
         "cpu_share": cpu_ns / 1e9 / wall_s,
         "rss_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
-        "books_lost": sum(not book.ready for book in engine.board.books.values()),
+        "rss_mb_over_time": memory,
+        "books_lost": lost,
         "pairs": len(engine.board.pairs),
         "wall_ms": WALL_MS,
     }

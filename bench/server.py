@@ -60,7 +60,9 @@ class Server:
         self.snapshots = {number: framed(self.writer.snapshot(number)) for number in range(options.markets)}
         if options.venue == "extended":
             self.writer.sequence = options.markets
-        self.frames = [framed(frame) for frame in updates(self.writer, options.markets, options.frames, options.seed)]
+        self.frames = (framed(frame) for frame in updates(self.writer, options.markets, options.frames, options.seed))
+        """Made as they are sent when the pace leaves time for it, else before."""
+        self.ready = [] if options.rate else list(self.frames)
         self.done = asyncio.Event()
         self.sequence = 0
 
@@ -121,8 +123,8 @@ class Server:
         return int(name[1:].split("-")[0]) if scope == "orderbooks" and name else None
 
     async def _at_once(self, writer: asyncio.StreamWriter) -> None:
-        for start in range(0, len(self.frames), 64):
-            writer.write(b"".join(self.frames[start : start + 64]))
+        for start in range(0, len(self.ready), 64):
+            writer.write(b"".join(self.ready[start : start + 64]))
             await writer.drain()
 
     async def _evenly(self, writer: asyncio.StreamWriter) -> None:
