@@ -160,7 +160,19 @@ class AccountSnapshot(msgspec.Struct, frozen=True, gc=False):
     at_ms: int
 
 
-AccountEvent = OrderSeen | ExecutionSeen | PositionSeen | BalanceSeen | FundingPaid | Incident | AccountSnapshot
+class FeesSeen(msgspec.Struct, frozen=True, gc=False):
+    """What the account pays, in basis points of the notional; negative = a rebate. `market` None = all of them."""
+
+    venue: str
+    market: str | None
+    maker_bps: float
+    taker_bps: float
+    at_ms: int
+
+
+AccountEvent = (
+    OrderSeen | ExecutionSeen | PositionSeen | BalanceSeen | FundingPaid | FeesSeen | Incident | AccountSnapshot
+)
 """What a venue's private side tells. The runtime turns what concerns our orders into core.orders events."""
 
 
@@ -172,6 +184,9 @@ class AccountRead(msgspec.Struct, frozen=True):
 
     request: Request
     parse: Callable[[bytes, int], list[AccountEvent]]
+    more: Callable[[bytes], AccountRead | None] | None = None
+    """For long listings: after this answer, the read that goes on where it ends, None at the end (or where the venue
+    bounds it). A later page's snapshot holds the rows of the pages before it too. Raises WireError."""
 
 
 class TradingVenue(Protocol):
