@@ -27,25 +27,20 @@ class Waiting:
                 self._fire(account, order)
 
     def ended(self, account: Account, order: OwnOrder) -> None:
-        """The children of an order that was filled come to life with its filled size; of a group, the rest goes."""
+        """The children of an order that was filled come to life with its filled size."""
         if order.filled_lots:
             for child in order.wish.children:
                 lots = order.filled_lots if child.lots else 0
                 self._accounts.place(account, replace(child, lots=lots, group=order.id))
-        if order.wish.group and order.state == "filled":
-            self._end_siblings(account, order)
 
     def _fire(self, account: Account, order: OwnOrder) -> None:
-        """It becomes an order like any other, without a further delay."""
-        self._end_siblings(account, order)
-        order.wish = replace(order.wish, trigger=None)
-        order.state = "pending"
-        self._accounts.arrive(account, order)
-
-    def _end_siblings(self, account: Account, order: OwnOrder) -> None:
+        """It becomes an order like any other, without a further delay; the others of its group go."""
         for other in list(account.orders.values()):
             if other is not order and other.wish.group and other.wish.group == order.wish.group:
                 self._accounts.end(account, other, "cancelled", "sibling")
+        order.wish = replace(order.wish, trigger=None)
+        order.state = "pending"
+        self._accounts.arrive(account, order)
 
 
 def _fires(market: SimMarket, trigger: Trigger) -> bool:

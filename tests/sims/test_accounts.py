@@ -252,14 +252,16 @@ def at_once(desk: Desk, order: OwnOrder) -> None:
     desk.accounts.arrive(desk.accounts.by_id[order.account], order)
 
 
-def test_funding_is_charged_to_who_holds() -> None:
+@pytest.mark.parametrize("lots", [30_000, -30_000])
+def test_funding_is_charged_to_who_holds(lots: int) -> None:
+    """At a positive rate the long side pays."""
     desk = Desk(start_ms=START_MS // HOUR_MS * HOUR_MS - 5_000)
-    desk.hold(-30_000)
+    desk.hold(lots)
     before = desk.account.balance_micro
     desk.run(20_000)
     [payment] = [p for report in desk.account.reports for p in report.payments]
     settled = desk.market.funding.settled[-1]
-    exact = 30_000 * desk.market.listing.lot * settled.price * settled.rate_per_hour * MICRO
+    exact = -lots * desk.market.listing.lot * settled.price * settled.rate_per_hour * MICRO
     assert payment.paid_micro == pytest.approx(exact, abs=1)
     assert payment.paid_micro != 0
     assert desk.account.balance_micro == before + payment.paid_micro

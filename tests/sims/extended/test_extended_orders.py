@@ -183,6 +183,15 @@ def test_reduce_only_against_a_position() -> None:
     assert trader.code(trader.post(trader.order("0.01", mark * 11 // 10, SELL, reduce_only=True))) == 0
 
 
+def test_an_id_and_a_signed_order_are_used_once() -> None:
+    trader = Trader()
+    order, other = (trader.order("0.001", trader.mark * 9 // 10) for _ in range(2))
+    assert trader.code(trader.post(order)) == 0
+    assert trader.code(trader.post(order, id="another")) == 1134
+    assert trader.code(trader.post(other, id=order.id)) == 1134
+    assert trader.code(trader.post(other)) == 0
+
+
 def test_at_most_200_open_orders_in_a_market() -> None:
     trader = Trader()
     trader.client.core.accounts.deposit(trader.account, 10**15)
