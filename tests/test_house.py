@@ -146,6 +146,18 @@ def test_requirements_are_hashed_and_name_no_address() -> None:
         assert [line for line in pinned if not re.match(r"[a-z0-9.-]+==\S+ .*--hash=sha256:", line, re.DOTALL)] == []
 
 
+def test_a_plain_install_brings_all_that_the_sources_import() -> None:
+    locked = set(re.findall(r"^([a-z0-9.-]+)==", (ROOT / "requirements.txt").read_text(), re.MULTILINE))
+    own = {"twinleg", "twinleg_sims", *sys.stdlib_module_names}
+    missing = {
+        f"{path.relative_to(ROOT)}:{line}: {module}"
+        for path in EVERYTHING
+        for line, module in house.imports(path.read_text())
+        if (top := module.partition(".")[0]) not in own and top.replace("_", "-") not in locked
+    }
+    assert not missing, listed(sorted(missing))
+
+
 STRICT_ROOMS = ("twinleg/core", "twinleg/venues", "twinleg/gateway")
 """Rooms whose every module is imported by a test in the mirrored folder; elsewhere a neighbour may stand between."""
 OTHER_ROOMS = ("twinleg/runtime", "twinleg/cli", "twinleg_sims")
