@@ -13,10 +13,10 @@ UV ?= uv
 LOCK := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header
 SEED ?= 7
 
-.PHONY: help demo test check bench soak lock docs clean
+.PHONY: help demo test check bench bench-peers soak lock docs clean
 
 help: ## this list
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 16
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 16
 
 demo: $(VENV)/runtime.stamp ## simulated venues, the engine in dry_run, a live view
 	@exec $(BIN)/python -m twinleg demo
@@ -33,6 +33,10 @@ check: $(VENV)/dev.stamp ## format, lint, strict types, import contracts, house 
 
 bench: $(VENV)/dev.stamp ## the numbers, medians of interleaved runs
 	@$(BIN)/python -m bench
+
+bench-peers: ## NautilusTrader, to compare with, in an environment of its own
+	@$(if $(PYTHON),$(PYTHON),python3.11) -m venv .venv-peers
+	@.venv-peers/bin/python -m pip install --quiet --disable-pip-version-check nautilus_trader==1.221.0 msgspec
 
 soak: $(VENV)/dev.stamp ## long runs: every decoder fuzzed, memory watched
 	@$(BIN)/python -m pytest -n 2 -m soak --timeout 0

@@ -16,7 +16,31 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
+
 FRAMES, RUNS = 20_000, 5
+
+
+class Level(msgspec.Struct):
+    """One level of a Lighter frame, for peers that have no decoder of their own."""
+
+    price: str
+    size: str
+
+
+class Body(msgspec.Struct):
+    """A Lighter book."""
+
+    asks: list[Level]
+    bids: list[Level]
+    nonce: int
+
+
+class Frame(msgspec.Struct):
+    """A Lighter book frame."""
+
+    order_book: Body
+
 
 Runner = Callable[[bytes, list[bytes]], float]
 
@@ -88,7 +112,6 @@ def x10_sdk(snapshot: bytes, frames: list[bytes]) -> float:
 
 
 def nautilus(snapshot: bytes, frames: list[bytes]) -> float:
-    import msgspec  # noqa: PLC0415
     from nautilus_trader.model.book import OrderBook  # noqa: PLC0415
     from nautilus_trader.model.data import BookOrder, OrderBookDelta, OrderBookDeltas  # noqa: PLC0415
     from nautilus_trader.model.enums import BookAction, BookType, OrderSide  # noqa: PLC0415
@@ -97,18 +120,6 @@ def nautilus(snapshot: bytes, frames: list[bytes]) -> float:
 
     name = InstrumentId.from_str("A0.LIGHTER")
     book = OrderBook(name, BookType.L2_MBP)
-
-    class Level(msgspec.Struct):
-        price: str
-        size: str
-
-    class Body(msgspec.Struct):
-        asks: list[Level]
-        bids: list[Level]
-        nonce: int
-
-    class Frame(msgspec.Struct):
-        order_book: Body
 
     decode = msgspec.json.Decoder(Frame).decode
 
