@@ -16,7 +16,7 @@ SEED ?= 7
 .PHONY: help demo test check bench bench-peers soak lock docs clean
 
 help: ## this list
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 16
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 22
 
 demo: $(VENV)/runtime.stamp ## simulated venues, the engine in dry_run, a live view
 	@exec $(BIN)/python -m twinleg demo
