@@ -18,6 +18,7 @@ from twinleg_sims.fault_kinds import KINDS, PUBLIC_KINDS
 from twinleg_sims.faults import Faults
 from twinleg_sims.lighter import facts as lighter_facts
 from twinleg_sims.lighter.core import LighterCore
+from twinleg_sims.lighter.gate import Setup
 from twinleg_sims.listings import ASSETS_MAX, VENUES
 from twinleg_sims.protocol import AccountError, AccountRequest, Core
 from twinleg_sims.server import running
@@ -89,6 +90,16 @@ def _settings() -> argparse.Namespace:
         help='open an account, such as "extended:equity_usd=5000,name=main"; its keys come with the ready line; '
         "keys: equity_usd, name, wallet, taker_bps, maker_bps; may be repeated",
     )
+    parser.add_argument(
+        "--verify-signatures",
+        choices=("off", "sample", "all"),
+        default="sample",
+        help="of Lighter's transactions, some 15 ms each: none, one in 16, all; tokens and new keys with the last two",
+    )
+    parser.add_argument("--chain-id", type=int, default=304, help="of Lighter's transactions (304)")
+    parser.add_argument(
+        "--rest-lag-ms", type=int, default=0, help="how much later than streams Lighter's reads know (0)"
+    )
     parser.add_argument("--end-with-stdin", action="store_true", help="end when standard input does: with the parent")
     settings = parser.parse_args()
     if not settings.speed > 0:
@@ -156,8 +167,9 @@ def _cores(world: World, faults: Faults, settings: argparse.Namespace) -> list[C
     real = settings.rate_limits == "real"
     lighter = lighter_facts.STANDARD if real else lighter_facts.NO_LIMITS
     extended = extended_facts.STANDARD if real else extended_facts.NO_LIMITS
+    setup = Setup(settings.chain_id, settings.verify_signatures, settings.rest_lag_ms)
     return [
-        LighterCore(world, faults, lighter.scaled(settings.speed)),
+        LighterCore(world, faults, lighter.scaled(settings.speed), setup),
         ExtendedCore(world, faults, extended.scaled(settings.speed)),
     ]
 

@@ -76,11 +76,9 @@ class AccountChannel:
     def _positions(self, symbols: Iterable[str]) -> dict[str, Row]:
         """By market id, flat ones included."""
         now, wanted = figures(self.user.engine, RULES.margin), set(symbols)
-        return {
-            str(market.listing.market_id): account_wire.position(self.user.live, market, RULES.margin, now)
-            for market in self._private.view.world.markets(LIGHTER)
-            if market.symbol in wanted and self._here(market)
-        }
+        listed = self._private.view.world.markets(LIGHTER)
+        markets = [market for market in listed if market.symbol in wanted and self._here(market)]
+        return account_wire.positions(self.user.live, markets, RULES.margin, now)
 
     def _changed_positions(self, changes: list[Change]) -> dict[str, Row]:
         symbols = {position.market.symbol for change in changes for position in change.positions}

@@ -39,10 +39,10 @@ def order_index(order: OwnOrder) -> int:
 
 
 def order(own: OwnOrder, account_index: int, offset_ms: int) -> Row:
-    """An order. `offset_ms`: how far the venue's clock is off."""
+    """An order; a positive group is the number of the order that made it. `offset_ms`: how far the clock is off."""
     listing, info = own.market.listing, info_of(own)
     number, body, at_ms = order_index(own), info.body, own.updated_ms + offset_ms
-    parent = facts.own_index(not body.is_ask, info.parent, listing.market_id) if info.parent else 0
+    parent = facts.own_index(not body.is_ask, own.wish.group, listing.market_id) if own.wish.group > 0 else 0
     waits = own.state == "untriggered"
     return {
         "order_index": number,
@@ -103,11 +103,18 @@ def status(own: OwnOrder) -> str:
     return _CANCELLED.get(own.reason, "canceled")
 
 
-def position(holdings: Mirror, market: SimMarket, rules: MarginRules, now: Figures) -> Row:
-    """A position, flat or not. `now`: the whole account's figures."""
+def positions(holdings: Mirror, markets: list[SimMarket], rules: MarginRules, now: Figures) -> dict[str, Row]:
+    """By market id; flat ones too. `now`: the whole account's figures."""
+    live = holdings.open_orders()
+    return {
+        str(market.listing.market_id): _position(holdings, market, rules, now, [o for o in live if o.market is market])
+        for market in markets
+    }
+
+
+def _position(holdings: Mirror, market: SimMarket, rules: MarginRules, now: Figures, mine: list[OwnOrder]) -> Row:
     listing = market.listing
     held = holdings.positions.get(market.symbol)
-    mine = [own for own in holdings.orders.values() if own.live and own.market is market]
     waiting = sum(own.state == "untriggered" for own in mine)
     stays = [gone for gone in holdings.closed if gone.market is market] + ([held] if held else [])
     return {
@@ -147,7 +154,7 @@ def liquidation_price(held: Position, rules: MarginRules, now: Figures) -> str:
 def account(user: User, rules: MarginRules, markets: list[SimMarket]) -> Row:
     """An account in full, as its mirror knows it; `markets` are those it shows a position row of."""
     now = figures(user.mirror, rules)
-    rows = [position(user.mirror, market, rules, now) for market in markets]
+    rows = list(positions(user.mirror, markets, rules, now).values())
     return brief_account(user, now) | {
         "description": "",
         "can_invite": False,

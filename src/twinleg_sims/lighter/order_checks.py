@@ -52,11 +52,10 @@ _SELF_TRADES: dict[int, SelfTrade] = {0: "expire_maker", 1: "expire_taker", 2: "
 
 @dataclass(frozen=True, slots=True)
 class OrderInfo:
-    """What the wire remembers of an order beyond the engine's wish. `parent` is the engine's number, 0 = none."""
+    """What the wire remembers of an order beyond the engine's wish."""
 
     body: OrderBody
     created_ms: int
-    parent: int = 0
 
 
 def info_of(order: OwnOrder) -> OrderInfo:
@@ -93,7 +92,8 @@ class OrderChecks:
         if asked.grouping_type == OCO:
             return [replace(wish, group=group) for wish in (first, *rest)]
         self._margin(user, first)
-        return [replace(first, children=tuple(rest))]
+        children = tuple(replace(wish, lots=first.lots) for wish in rest)  # the engine makes it what was filled
+        return [replace(first, children=children)]
 
     def modified(self, order: OwnOrder, asked: Modify) -> Wish:
         """The wish of a live order after a change; base amount 0 leaves the size alone. Raises RefusedError."""
@@ -121,13 +121,13 @@ class OrderChecks:
 
     def _wish(self, user: User, body: OrderBody, asked: Transaction, now_ms: int, *, waits: bool = False) -> Wish:
         market = self.market(body.market_index)
+        self._check_market(user, body, market)
         _check_kind(body)
         _check_numbers(body, waits=waits)
         _check_price(body, market)
         _check_expiry(body, now_ms)
         if body.time_in_force != IOC and not waits:
             _check_minimum(body, market)
-        self._check_market(user, body, market)
         if body.client_order_index and user.knows_client_index(body.client_order_index):
             raise RefusedError(21728)
         _check_counts(user, body)

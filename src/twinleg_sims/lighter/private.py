@@ -11,14 +11,14 @@ from dataclasses import replace
 import msgspec
 
 from twinleg_sims.account import Report
-from twinleg_sims.accounts import Accounts, Rules
-from twinleg_sims.lighter import account_wire, ethereum, facts, schnorr
+from twinleg_sims.accounts import ACCOUNTS_MAX, Accounts, Rules
+from twinleg_sims.lighter import account_wire, facts, schnorr
 from twinleg_sims.lighter.deals import Deals, remember
 from twinleg_sims.lighter.errors import RefusedError
 from twinleg_sims.lighter.gate import BATCH_MAX, Admitted, Gate, Setup
 from twinleg_sims.lighter.order_checks import OrderChecks
 from twinleg_sims.lighter.sequencer import Sequencer, hidden
-from twinleg_sims.lighter.tiers import STANDARD, TIERS
+from twinleg_sims.lighter.tiers import STANDARD
 from twinleg_sims.lighter.tokens import Tokens
 from twinleg_sims.lighter.users import Change, Key, Record, User, Users, Wallet
 from twinleg_sims.lighter.view import View
@@ -30,11 +30,9 @@ from twinleg_sims.market import SimMarket
 from twinleg_sims.positions import MICRO, Fill
 from twinleg_sims.protocol import AccountError, AccountRequest
 
-FIRST_API_KEY = 4
-"""Lower ones are the venue's own applications'."""
-API_KEYS_EACH = 3
-"""An account comes with so many: one can be kept for what must not wait."""
-WALLETS_MAX = 1_000
+API_KEYS = (4, 5, 6)
+"""What an account comes with, so that one can be kept for what must not wait. Lower ones are the venue's own."""
+EQUITY_USD_MAX = 1e12
 
 
 def _maintenance_ppm(market: SimMarket, _: int) -> int:
@@ -74,15 +72,11 @@ class Private:
 
         Raises AccountError.
         """
-        if asked.equity_usd < 0 or len(self._wallets) >= WALLETS_MAX:
-            raise AccountError(f"no account with {asked.equity_usd} USD")
         number = sum(1 for _ in self.users)
-        name = asked.wallet or f"wallet {number}"
-        wallet_key = schnorr.private_key(f"{self.view.world.seed}:{name}") % 2**255
-        wallet = self._wallets.get(name)
-        if wallet is None:
-            wallet = self._wallets[name] = Wallet(ethereum.address_of(wallet_key), STANDARD, self._scale)
-        tier = TIERS[STANDARD].engine
+        if not 0 <= asked.equity_usd <= EQUITY_USD_MAX or number >= ACCOUNTS_MAX:
+            raise AccountError(f"no account number {number + 1} with {asked.equity_usd} USD")
+        wallet = self._wallet(asked.wallet or f"wallet {number}")
+        tier = wallet.terms.engine
         if asked.taker_bps is not None:
             tier = replace(tier, taker_ppm=round(asked.taker_bps * 100))
         if asked.maker_bps is not None:
@@ -91,21 +85,30 @@ class Private:
         engine = self.accounts.create(tier, round(asked.equity_usd * MICRO), asked.name, kin)
         user = User(facts.WORLD_ACCOUNTS + engine.id, wallet, engine, self.view.world.now_ms)
         self.users.add(user)
-        privates: dict[str, str] = {}
-        for index in range(FIRST_API_KEY, FIRST_API_KEY + API_KEYS_EACH):
-            private = schnorr.private_key(f"{self.view.world.seed}:{user.index}:{index}")
-            user.keys[index] = Key(schnorr.public_key(private), 0, self.view.world.now_ms)
-            privates[str(index)] = private.to_bytes(schnorr.SCALAR_BYTES, "little").hex()
+        privates = {index: self._new_key(user, index) for index in API_KEYS}
         self.advance(self.view.world.now_ms)
         return {
             "account_index": user.index,
-            "api_key_index": FIRST_API_KEY,
-            "api_private_key": privates[str(FIRST_API_KEY)],
-            "api_private_keys": privates,
+            "api_key_index": API_KEYS[0],
+            "api_private_key": privates[API_KEYS[0]],
+            "api_private_keys": {str(index): private for index, private in privates.items()},
             "l1_address": wallet.address,
-            "l1_private_key": f"0x{wallet_key:064x}",
+            "l1_private_key": f"0x{wallet.private:064x}",
             "chain_id": self.setup.chain_id,
         }
+
+    def _wallet(self, name: str) -> Wallet:
+        wallet = self._wallets.get(name)
+        if wallet is None:
+            private = schnorr.private_key(f"{self.view.world.seed}:{name}") % 2**255
+            wallet = self._wallets[name] = Wallet(private, STANDARD, self._scale)
+        return wallet
+
+    def _new_key(self, user: User, index: int) -> str:
+        """Register a key; its private half as the SDK takes it."""
+        private = schnorr.private_key(f"{self.view.world.seed}:{user.index}:{index}")
+        user.keys[index] = Key(schnorr.public_key(private), 0, self.view.world.now_ms)
+        return private.to_bytes(schnorr.SCALAR_BYTES, "little").hex()
 
     # Transactions
 

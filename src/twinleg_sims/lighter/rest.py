@@ -55,7 +55,8 @@ def _order_book_details(view: View, request: HttpRequest, now_ms: int) -> Row:
     spots: list[Row] = []
     for market in _filtered(view, request, now_ms):
         rows = spots if market.listing.kind == "spot" else perps
-        rows.append(wire.order_book_detail(market, view.status(market, now_ms), now_ms))
+        reduce_only = view.force_reduce_only(market, now_ms)
+        rows.append(wire.order_book_detail(market, view.status(market, now_ms), now_ms, reduce_only=reduce_only))
     return _OK | {"order_book_details": perps, "spot_order_book_details": spots}
 
 

@@ -77,7 +77,7 @@ def order_book(market: SimMarket, status: str) -> Row:
     }
 
 
-def order_book_detail(market: SimMarket, status: str, now_ms: int) -> Row:
+def order_book_detail(market: SimMarket, status: str, now_ms: int, *, reduce_only: bool) -> Row:
     """One row of GET orderBookDetails, of a perpetual or of a spot market. Open interest in base units, as a float."""
     listing = market.listing
     row = order_book(market, status) | daily(market, now_ms)
@@ -110,7 +110,7 @@ def order_book_detail(market: SimMarket, status: str, now_ms: int) -> Row:
             "market_margin_mode": 0,
             "insurance_fund_account_index": facts.INSURANCE_ACCOUNT,
             "liquidation_mode": 0,
-            "force_reduce_only": listing.state == "reduce_only",
+            "force_reduce_only": reduce_only,
             "funding_fee_discounts_enabled": False,
             "trading_hours": listing.trading_hours,
             "hidden": False,

@@ -9,6 +9,7 @@ from typing import Any
 from twinleg_sims.faults import Fault, Faults, Faulty
 from twinleg_sims.lighter.core import LighterCore
 from twinleg_sims.lighter.facts import NO_LIMITS, Limits
+from twinleg_sims.lighter.gate import Setup
 from twinleg_sims.protocol import Frame, HttpReply, HttpRequest, Out
 from twinleg_sims.world import World
 
@@ -21,12 +22,15 @@ class Bench:
 
     limits: Limits = NO_LIMITS
     seed: int = 4
+    setup: Setup = field(default_factory=Setup)
+    start_ms: int = START_MS
     outs: list[Out] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.world = World(self.seed, 4, START_MS)
+        self.world = World(self.seed, 4, self.start_ms)
         self.faults = Faults()
-        self.core = Faulty(LighterCore(self.world, self.faults, self.limits), self.faults, self.seed)
+        self.venue = LighterCore(self.world, self.faults, self.limits, self.setup)
+        self.core = Faulty(self.venue, self.faults, self.seed)
 
     def get(self, path: str, **query: object) -> HttpReply:
         asked = [(name, str(value)) for name, value in query.items()]
