@@ -62,6 +62,8 @@ class Market(msgspec.Struct, frozen=True, kw_only=True):
     funding_interval_ms: int
     max_leverage: float | None = None
     maintenance_margin_fraction: float | None = None
+    settlement: str = ""
+    """What the venue's signer must know of the market, in that venue's own words; empty where it needs nothing."""
 
 
 class MarketsListed(msgspec.Struct, frozen=True, gc=False):

@@ -149,6 +149,19 @@ class Incident(msgspec.Struct, frozen=True, gc=False):
     at_ms: int
 
 
+IN_DOUBT = "in_doubt"
+"""Incident.kind of a private stream that may have lost something: orders, fills and positions are to be read back."""
+
+
+class LeverageSeen(msgspec.Struct, frozen=True, gc=False):
+    """The leverage the account has chosen in a market."""
+
+    venue: str
+    market: str
+    leverage: float
+    at_ms: int
+
+
 class AccountSnapshot(msgspec.Struct, frozen=True, gc=False):
     """A complete listing of one kind ("orders", "positions", "balance", "fills"): what is not in it is not there."""
 
@@ -171,7 +184,15 @@ class FeesSeen(msgspec.Struct, frozen=True, gc=False):
 
 
 AccountEvent = (
-    OrderSeen | ExecutionSeen | PositionSeen | BalanceSeen | FundingPaid | FeesSeen | Incident | AccountSnapshot
+    OrderSeen
+    | ExecutionSeen
+    | PositionSeen
+    | BalanceSeen
+    | FundingPaid
+    | FeesSeen
+    | LeverageSeen
+    | Incident
+    | AccountSnapshot
 )
 """What a venue's private side tells. The runtime turns what concerns our orders into core.orders events."""
 

@@ -17,6 +17,15 @@ class WireError(ValueError):
     """The venue sent something we cannot trust: not JSON, missing or impossible fields, an error body, HTML."""
 
 
+class Credential(str):
+    """A header's value that opens an account: sent as it is, shown by no repr (of a Request neither)."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "'***'"
+
+
 class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     """What a venue's public side has. Tests that need a missing capability are skipped by this declaration alone."""
 

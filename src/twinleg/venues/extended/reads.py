@@ -138,6 +138,7 @@ def _market(row: wire.MarketRow) -> Market:
         funding_interval_ms=facts.FUNDING_INTERVAL_MS,
         max_leverage=leverage,
         maintenance_margin_fraction=facts.MAINTENANCE_SHARE / leverage if leverage else None,
+        settlement=wire.settlement(row.l2_config) if row.l2_config else "",
     )
 
 

@@ -89,6 +89,15 @@ class TradingConfig(msgspec.Struct, gc=False, rename="camel"):
     max_leverage: str | None = None
 
 
+class L2Config(msgspec.Struct, gc=False, rename="camel"):
+    """What a signature says instead of names and units: asset ids, and how many parts make one of an asset."""
+
+    collateral_id: str
+    collateral_resolution: int
+    synthetic_id: str
+    synthetic_resolution: int
+
+
 class MarketRow(msgspec.Struct, gc=False, rename="camel"):
     """A row of info/markets."""
 
@@ -103,6 +112,7 @@ class MarketRow(msgspec.Struct, gc=False, rename="camel"):
     is_off_hours: bool = False
     trading_hours: str | None = None
     market_stats: MarketStats | None = None
+    l2_config: L2Config | None = None
 
 
 class RateRow(msgspec.Struct, gc=False, rename="camel"):
@@ -140,6 +150,11 @@ decode_funding = msgspec.json.Decoder(FundingRow).decode
 def call(method: str, call_id: str, **params: object) -> bytes:
     """A request on the stream. The venue wants the id as a string."""
     return msgspec.json.encode({"method": method, "id": call_id, "jsonrpc": "2.0", **params})
+
+
+def settlement(config: L2Config) -> str:
+    """Market.settlement: collateral id and resolution, then the market's own asset."""
+    return ":".join(str(part) for part in msgspec.structs.astuple(config))
 
 
 def number(value: str) -> float:
