@@ -410,7 +410,7 @@ def test_estimates_are_settled_every_ten_seconds() -> None:
         review(made, second)
         for key in (ONE.key, TWO.key):
             made.books[key].received_ns = NOW_NS + second * SECOND_NS
-        assert (pair.basis_target_bps is not None) == (second >= 30)
+        assert (pair.sigma_bps is not None) == (second >= 30)
 
 
 # -- history ----------------------------------------------------------------------------------------------------------
@@ -432,6 +432,23 @@ def test_history_is_wanted_of_paired_markets_without_the_last_settlement_best_pa
     assert [one.key for one in made.wanting_history(next_hour_ms + HISTORY_SLACK_MS)] == wanted[1:]
     for event in funding_told("one:LONELY", [1e-5]):
         made.apply(event)
+
+
+def test_the_last_settlement_alone_is_no_history() -> None:
+    made = Board(lambda asset: LIMITS, lambda asset, one, other: True)
+    made.apply(listed(ONE, venue="one"))
+    made.apply(listed(TWO, venue="two"))
+    hour_ms = NOW_MS // HOUR_MS * HOUR_MS
+    now_ms = hour_ms + HISTORY_SLACK_MS
+    made.apply(settled(ONE.key, 1e-5, hour_ms, price=0.01))  # by the stream, as it tells it to who joins
+    assert made.wanting_history(now_ms) == [ONE, TWO]
+    for event in funding_told(ONE.key, [1e-5] * 24):
+        made.apply(event)
+    assert made.wanting_history(now_ms) == [TWO]
+    made.apply(settled(ONE.key, 1e-5, hour_ms + HOUR_MS, price=0.01))
+    assert made.wanting_history(now_ms + HOUR_MS) == [TWO]  # nothing was missed: the stream is enough
+    made.apply(settled(ONE.key, 1e-5, hour_ms + 3 * HOUR_MS, price=0.01))
+    assert made.wanting_history(now_ms + 3 * HOUR_MS) == [ONE, TWO]  # an hour was
 
 
 def test_settlements_known_and_unknown() -> None:

@@ -12,7 +12,16 @@ from market_samples import BOOK_ONE, NOW_MS, NOW_NS, ONE, TWO, limits, market, p
 from twinleg.core.amounts import Grid
 from twinleg.core.funding import HOUR_MS
 from twinleg.core.messages import FundingSource, MarketStatus, Refusal
-from twinleg.core.pairs import NS_PER_MS, SAMPLES, SAMPLES_MIN, STATS_AGE_MS_MAX, MarketState, Pair, gates
+from twinleg.core.pairs import (
+    NS_PER_MS,
+    SAMPLES,
+    SAMPLES_MIN,
+    STATS_AGE_MS_MAX,
+    TARGET_SAMPLES_MIN,
+    MarketState,
+    Pair,
+    gates,
+)
 
 
 def test_a_thousand_pepe_against_single_pepe_has_one_common_lot() -> None:
@@ -102,9 +111,12 @@ def test_estimates_wait_for_enough_samples_and_are_robust() -> None:
     assert (made.basis_target_bps, made.sigma_bps) == (None, None)
     made.basis_bps.append(2.0)
     made.settle_estimates()
-    assert made.basis_target_bps == median([*samples, 2.0]) == 1.0
+    assert made.basis_target_bps is None, "half a minute is no place to come back to"
     steps = [b - a for a, b in zip([*samples, 2.0], [*samples[1:], 2.0], strict=False)]
     assert made.sigma_bps == pytest.approx(pstdev(steps[: len(samples)]))
+    made.basis_bps.extend([1.0, 500.0, 1.0] * ((TARGET_SAMPLES_MIN - SAMPLES_MIN) // 3))
+    made.settle_estimates()
+    assert made.basis_target_bps == median(made.basis_bps) == 1.0
     made.basis_bps.extend([7.0] * SAMPLES)
     made.settle_estimates()
     assert (len(made.basis_bps), made.basis_target_bps, made.sigma_bps) == (SAMPLES, 7.0, 0.0)

@@ -21,6 +21,9 @@ from twinleg.core.messages import Market, MarketStatus, Refusal
 SAMPLES = 600
 """Basis samples kept per pair: ten minutes at one a second."""
 SAMPLES_MIN = 30
+"""Enough to know how much the basis moves in a second."""
+TARGET_SAMPLES_MIN = 300
+"""Enough to know where it tends to: a median of the last moments is only where it is, and no place to come back to."""
 STATS_AGE_MS_MAX = 120_000
 PRICE_INDEX_BPS_MAX = 1_000.0
 """A book further than this from its market's own index is misread (an old tick or multiplier), or is no market."""
@@ -190,8 +193,9 @@ class Pair:
     def settle_estimates(self) -> None:
         """Refit the slow estimates: where the basis tends to, how much it moves in a second, how fast carry decays."""
         if len(self.basis_bps) >= SAMPLES_MIN:
-            self.basis_target_bps = median(self.basis_bps)
             self.sigma_bps = pstdev([b - a for a, b in pairwise(self.basis_bps)])
+        if len(self.basis_bps) >= TARGET_SAMPLES_MIN:
+            self.basis_target_bps = median(self.basis_bps)
         self.half_life = half_life_hours(differentials(self.long.funding, self.short.funding))
 
     def common_lots_for(self, usd: float) -> int:
