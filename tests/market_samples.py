@@ -128,7 +128,7 @@ def pair(pair_limits: Limits = LIMITS, *, sampled: bool = True, one: Market = ON
     """Long a thousand-PEPE market, short a single-PEPE one some 30 bps above it: viable with the limits given."""
     made = Pair(state(one, BOOK_ONE, LONG_RATES, 0.01), state(two, BOOK_TWO, SHORT_RATES, 0.00001), pair_limits)
     if sampled:
-        for number in range(60):
+        for number in range(300):
             made.basis_bps.append(0.5 * (number % 2))
     made.settle_estimates()
     return made

@@ -51,13 +51,13 @@ def listed(*markets: Market, venue: str) -> MarketsListed:
 
 
 def board(pair_limits: Limits = LIMITS, *, sampled: bool = True) -> Board:
-    """Both markets listed, booked and funded; with `sampled` their basis has been watched for a minute."""
+    """Both markets listed, booked and funded; with `sampled` their basis has been watched for five minutes."""
     made = Board(lambda asset: pair_limits, lambda asset, one, other: True)
     for event in (listed(ONE, venue="one"), listed(TWO, venue="two"), *told()):
         made.apply(event)
     if sampled:
         for pair in made.pairs.values():
-            pair.basis_bps.extend(0.5 * (number % 2) for number in range(60))
+            pair.basis_bps.extend(0.5 * (number % 2) for number in range(300))
     made.review(NOW_MS, NOW_NS)
     return made
 
@@ -315,7 +315,7 @@ def crowd(count: int) -> Board:
         )
         made.apply(snapshot(two.key, poorer))
         pair = made.pairs[f"{one.key}>{two.key}"]
-        pair.basis_bps.extend(0.5 * (number % 2) for number in range(60))
+        pair.basis_bps.extend(0.5 * (number % 2) for number in range(300))
     return made
 
 

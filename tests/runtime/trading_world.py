@@ -93,7 +93,7 @@ class World:
             self.engine.on_market([MarketsListed(market.venue, (market,), self.clock.wall_ms())])
 
     def tells(self, *, watched: bool = True) -> None:
-        """Both markets in good order; with `watched` their basis has been seen for a minute, near zero."""
+        """Both markets in good order; with `watched` their basis has been seen for five minutes, near zero."""
         self.lists(ONE, TWO)
         now_ms, now_ns = self.clock.wall_ms(), self.clock.mono_ns()
         events = [*funding_told(ONE.key, LONG_RATES, now_ms), *funding_told(TWO.key, SHORT_RATES, now_ms)]
@@ -101,7 +101,7 @@ class World:
         self.engine.on_market([Stats(TWO.key, 0.00001, 0.00001, None, now_ms, now_ns)])
         if watched:
             for pair in self.board.pairs.values():
-                pair.basis_bps.extend(0.5 * (number % 2) for number in range(60))
+                pair.basis_bps.extend(0.5 * (number % 2) for number in range(300))
 
     def shows(self) -> None:
         """A fresh snapshot of every market that is not silent."""
