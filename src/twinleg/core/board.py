@@ -290,7 +290,10 @@ class Board:
         return None if state is None else state.funding.next_settlement_ms(now_ms)
 
     def wanting_history(self, now_ms: int) -> list[Market]:
-        """Paired markets whose settled history misses the last settlement, the most promising pairs first."""
+        """Paired markets whose settled history is not whole up to the last settlement, the most promising pairs first.
+
+        A stream tells the last settlement alone: those before it, and what they mean for open trades, are history's.
+        """
         order = [key for found in self.ranking() for key in (found.long_market, found.short_market)] + list(
             self.markets
         )
@@ -299,7 +302,7 @@ class Board:
             state = self.markets[key]
             interval_ms = state.market.funding_interval_ms
             due = (now_ms - HISTORY_SLACK_MS) // interval_ms * interval_ms
-            if self.pairs_of.get(key) and due not in state.funding.settlements:
+            if self.pairs_of.get(key) and due > state.funding.whole_until_ms:
                 wanted.append(state.market)
         return wanted
 

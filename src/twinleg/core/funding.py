@@ -48,7 +48,10 @@ class UnitCheck(msgspec.Struct, frozen=True):
 class FundingView:
     """Everything we know of one market's funding. Predicted and settled rates are never mixed."""
 
-    __slots__ = ("check", "interval_ms", "rest", "rest_twin", "settle_error", "settlements", "stream", "was_due")
+    __slots__ = (
+        "check", "interval_ms", "rest", "rest_twin", "settle_error", "settlements", "stream", "was_due",
+        "whole_until_ms",
+    )  # fmt: skip
 
     def __init__(self, interval_ms: int) -> None:
         self.interval_ms = interval_ms
@@ -60,6 +63,8 @@ class FundingView:
         """What the stream said when REST was read: rates move, so only readings of one moment are compared."""
         self.settlements: dict[int, FundingSettled] = {}
         """Settled rates by their calendar instant, oldest first, the last HISTORY_LIMIT."""
+        self.whole_until_ms = 0
+        """The last instant up to which history was read and nothing is missing; 0 before history was read."""
         self.check = UnitCheck(UnitState.UNCHECKED, "no reading yet")
         self.settle_error: float | None = None
         """Last settled rate minus what was predicted for it, per hour."""
@@ -78,6 +83,8 @@ class FundingView:
     def settled(self, event: FundingSettled) -> bool:
         """Remember a settled rate. False when it was known already."""
         instant = settlement_instant(event.settled_at_ms, self.interval_ms)
+        if event.source is FundingSource.HISTORY or instant == self.whole_until_ms + self.interval_ms:
+            self.whole_until_ms = max(self.whole_until_ms, instant)
         if instant in self.settlements:
             return False
         for said in (self.stream, self.was_due):
