@@ -36,7 +36,7 @@ async def test_a_viable_pair_is_entered_filled_and_hedged_once(tmp_path: Path) -
         assert made.desk.ledger.positions() == {ONE.key: plan.common_lots, TWO.key: -2 * plan.common_lots}
         assert 0 < account.terms["notional_usd"] <= 500
         assert (plan.long.decision_ticks, plan.short.decision_ticks) == (10_000, 20_060)
-        assert (plan.long.limit_ticks, plan.short.limit_ticks) == (10_003, 20_053), (
+        assert (plan.long.limit_ticks, plan.short.limit_ticks) == (10_004, 20_052), (
             "half of what net leaves above 1 bps"
         )
         assert (plan.long.lots_per_common_lot, plan.short.lots_per_common_lot) == (1, 2)
