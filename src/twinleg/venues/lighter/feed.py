@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from typing import Any
 
 from twinleg.core.amounts import AmountError, Memo, sizes_of
 from twinleg.core.messages import (
@@ -75,29 +76,18 @@ class _Line:
         return result
 
 
-class LighterFeed:
-    """Books and trades of `markets`, and stats of `stats_markets` (all of them on one connection, none on the rest)."""
+class Session:
+    """What every connection does: wait for `connected`, subscribe at its pace, ping, heed a planned restart."""
 
-    def __init__(
-        self, name: str, url: str, markets: Sequence[Market], stats_markets: Sequence[Market], pace: Pace
-    ) -> None:
+    def __init__(self, name: str, url: str, topics: Sequence[str], pace: Pace) -> None:
         self.name = name
         self.url = url
         self.headers: dict[str, str] = {}
-        self.markets = tuple(market.key for market in markets)
+        self.markets: tuple[str, ...] = ()
         self.outbox: list[bytes] = []
         self.broken: str | None = None
         self.bad_frames = 0
         self.unknown_words = 0
-        lines = [_Line(market) for market in markets]
-        self._by_key = {line.key: line for line in lines}
-        self._books = {line.book_topic.replace("/", ":"): line for line in lines}
-        self._trades = {line.trade_topic.replace("/", ":"): line for line in lines}
-        self._stats_keys = {int(market.native_id): market.key for market in stats_markets}
-        self._settled_ms: dict[str, int] = {}
-        topics = [STATS_TOPIC] if stats_markets else []  # one message for all markets, and nothing is judged without it
-        topics += [line.book_topic for line in lines]
-        topics += [line.trade_topic for line in lines]
         self._subscriptions = Subscriptions(topics, pace)
         self._connected = False
         self._opened_ns: int | None = None
@@ -105,31 +95,13 @@ class LighterFeed:
         self._shutdown_ns: int | None = None
         self._now_ms = 0
 
-    def opened(self, now_ms: int) -> list[MarketEvent]:
+    def opened(self, now_ms: int) -> list[Any]:
         """A new connection: nothing is known, and nothing is asked before the venue says `connected`."""
         self._forget()
         self._now_ms = now_ms
         return []
 
-    def received(self, payload: bytes | memoryview, received_ns: int, now_ms: int) -> list[MarketEvent]:
-        """The events of one frame. Never raises; after `broken` frames are ignored."""
-        if self.broken is not None:
-            return []
-        try:
-            frame = wire.decode_frame(payload)
-        except wire.UNREADABLE as error:
-            return self._unreadable(payload, str(error), received_ns, now_ms)
-        line, body = self._books.get(frame.channel), frame.order_book
-        if line is None or body is None:
-            return self._other(frame, received_ns, now_ms)
-        if frame.type == BOOK_UPDATE:
-            return self._update(line, frame, body, received_ns, now_ms)
-        if frame.type == BOOK_SNAPSHOT:
-            return self._snapshot(line, frame, body, received_ns, now_ms)
-        self.unknown_words += 1
-        return self._lose(line, f"unknown book message: {frame.type!r:.60}", received_ns, now_ms)
-
-    def timer(self, received_ns: int, now_ms: int) -> list[MarketEvent]:
+    def timer(self, received_ns: int, now_ms: int) -> list[Any]:
         """Heartbeats, overdue answers, a planned restart that is due."""
         self._now_ms = now_ms
         if self.broken is not None:
@@ -152,20 +124,18 @@ class LighterFeed:
         self._ask(now_ms)
         return []
 
-    def closed(self, reason: str, received_ns: int, now_ms: int) -> list[MarketEvent]:
-        """The connection is gone, and with it every book on it."""
+    def closed(self, reason: str, received_ns: int, now_ms: int) -> list[Any]:
+        """The connection is gone, and with it everything that was known through it."""
         self._now_ms = now_ms
         events = self._lose_all(reason, received_ns)
         self._forget()
         return events
 
-    def resync(self, market: str) -> None:
-        """Drop the book of `market` and ask for a fresh snapshot. Raises KeyError if it is not on this connection."""
-        line = self._by_key[market]
-        line.nonce = None
-        if self.broken is None:
-            self._subscriptions.again(line.book_topic, self._now_ms)
-            self._ask(self._now_ms)
+    def _lose_all(self, reason: str, received_ns: int) -> list[Any]:
+        raise NotImplementedError
+
+    def _subscribe(self, topic: str, now_ms: int) -> bytes:  # noqa: ARG002  # private topics need a token of now
+        return wire.subscribe(topic)
 
     def _forget(self) -> None:
         self.outbox.clear()
@@ -180,11 +150,74 @@ class LighterFeed:
             for topic, again in self._subscriptions.due(now_ms):
                 if again:
                     self.outbox.append(wire.unsubscribe(topic))
-                self.outbox.append(wire.subscribe(topic))
+                self.outbox.append(self._subscribe(topic, now_ms))
 
     def _answered(self, topic: str, now_ms: int) -> None:
         self._subscriptions.answered(topic, now_ms)
         self._ask(now_ms)
+
+    def _break(self, reason: str, received_ns: int) -> list[Any]:
+        self.broken = reason
+        return self._lose_all(reason, received_ns)
+
+    def _say(self, kind: str, close_in_ms: int, received_ns: int, now_ms: int) -> None:
+        """A message about the connection itself, or of a type that we do not know."""
+        if kind == "connected":
+            self._connected = True
+            self._ask(now_ms)
+        elif kind == "ping":
+            if self._subscriptions.spend(now_ms):
+                self.outbox.append(wire.PONG)
+        elif kind == "shutdown":
+            wait_ms = min(max(close_in_ms, 0), facts.SHUTDOWN_MS_MAX)
+            self._shutdown_ns = received_ns + wait_ms * MS_NS
+        elif kind not in ("pong", "unsubscribed"):
+            self.unknown_words += 1
+
+
+class LighterFeed(Session):
+    """Books and trades of `markets`, and stats of `stats_markets` (all of them on one connection, none on the rest)."""
+
+    def __init__(
+        self, name: str, url: str, markets: Sequence[Market], stats_markets: Sequence[Market], pace: Pace
+    ) -> None:
+        lines = [_Line(market) for market in markets]
+        self._by_key = {line.key: line for line in lines}
+        self._books = {line.book_topic.replace("/", ":"): line for line in lines}
+        self._trades = {line.trade_topic.replace("/", ":"): line for line in lines}
+        self._stats_keys = {int(market.native_id): market.key for market in stats_markets}
+        self._settled_ms: dict[str, int] = {}
+        topics = [STATS_TOPIC] if stats_markets else []  # one message for all markets, and nothing is judged without it
+        topics += [line.book_topic for line in lines]
+        topics += [line.trade_topic for line in lines]
+        super().__init__(name, url, topics, pace)
+        self.markets = tuple(market.key for market in markets)
+
+    def received(self, payload: bytes | memoryview, received_ns: int, now_ms: int) -> list[MarketEvent]:
+        """The events of one frame. Never raises; after `broken` frames are ignored."""
+        if self.broken is not None:
+            return []
+        try:
+            frame = wire.decode_frame(payload)
+        except wire.UNREADABLE as error:
+            return self._unreadable(payload, str(error), received_ns, now_ms)
+        line, body = self._books.get(frame.channel), frame.order_book
+        if line is None or body is None:
+            return self._other(frame, received_ns, now_ms)
+        if frame.type == BOOK_UPDATE:
+            return self._update(line, frame, body, received_ns, now_ms)
+        if frame.type == BOOK_SNAPSHOT:
+            return self._snapshot(line, frame, body, received_ns, now_ms)
+        self.unknown_words += 1
+        return self._lose(line, f"unknown book message: {frame.type!r:.60}", received_ns, now_ms)
+
+    def resync(self, market: str) -> None:
+        """Drop the book of `market` and ask for a fresh snapshot. Raises KeyError if it is not on this connection."""
+        line = self._by_key[market]
+        line.nonce = None
+        if self.broken is None:
+            self._subscriptions.again(line.book_topic, self._now_ms)
+            self._ask(self._now_ms)
 
     def _update(
         self, line: _Line, frame: wire.Frame, body: wire.BookBody, received_ns: int, now_ms: int
@@ -233,10 +266,6 @@ class LighterFeed:
             line.nonce = None
         return [BookLost(line.key, reason, received_ns) for line in live]
 
-    def _break(self, reason: str, received_ns: int) -> list[MarketEvent]:
-        self.broken = reason
-        return self._lose_all(reason, received_ns)
-
     def _unreadable(self, payload: bytes | memoryview, error: str, received_ns: int, now_ms: int) -> list[MarketEvent]:
         self.bad_frames += 1
         named = BOOK_CHANNEL.search(payload)
@@ -256,17 +285,7 @@ class LighterFeed:
             return self._prints(frame, now_ms)
         if kind == "order_book":
             return self._stray_book(frame, received_ns, now_ms)
-        if kind == "connected":
-            self._connected = True
-            self._ask(now_ms)
-        elif kind == "ping":
-            if self._subscriptions.spend(now_ms):
-                self.outbox.append(wire.PONG)
-        elif kind == "shutdown":
-            wait_ms = min(max(frame.close_in_ms, 0), facts.SHUTDOWN_MS_MAX)
-            self._shutdown_ns = received_ns + wait_ms * MS_NS
-        elif kind not in ("pong", "unsubscribed"):
-            self.unknown_words += 1
+        self._say(kind, frame.close_in_ms, received_ns, now_ms)
         return []
 
     def _stray_book(self, frame: wire.Frame, received_ns: int, now_ms: int) -> list[MarketEvent]:
