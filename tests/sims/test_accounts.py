@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from twinleg_sims.account import Account, Mirror, Report, Tier
@@ -9,7 +11,7 @@ from twinleg_sims.accounts import Accounts, Rules
 from twinleg_sims.faults import FaultRequest, Faults
 from twinleg_sims.funding import HOUR_MS
 from twinleg_sims.liquidation import LiquidationRules
-from twinleg_sims.margin import MarginRules
+from twinleg_sims.margin import MarginRules, cost
 from twinleg_sims.orders import OwnOrder, Trigger, Wish
 from twinleg_sims.positions import MICRO
 from twinleg_sims.world import World
@@ -219,6 +221,13 @@ def test_an_order_takes_another_s_place_or_none() -> None:
     desk.run(250)
     assert (old.state, old.reason) == ("cancelled", "replaced")
     assert (new.state, late.state, late.reason) == ("open", "rejected", "previous_gone")
+    above = Trigger(round(desk.market.mark_price * 1.01 / desk.market.listing.tick), above=True)
+    waiting = desk.accounts.place(desk.account, replace(wish, trigger=above), replaces=new)
+    desk.run(250)
+    assert (new.state, waiting.state) == ("cancelled", "untriggered")
+    desk.market.mark_price *= 1.02
+    desk.accounts._check()
+    assert waiting.state == "open", "what it replaced is behind it"
 
 
 @pytest.mark.parametrize(
@@ -280,6 +289,91 @@ def test_a_liquidation_goes_in_steps_and_ends_within_the_equity() -> None:
     assert desk.account.balance_micro >= 0
     assert desk.accounts.figures(desk.account).equity >= desk.accounts.figures(desk.account).maintenance
     check_identity(desk.account, list(desk.account.reports))
+
+
+def test_a_liquidation_that_finds_no_buyer_goes_on_below_and_the_venue_bears_the_rest() -> None:
+    """Five fill-or-kill slices at the price of no equity, then all of it up to 5 % worse."""
+    desk = Desk(equity_usd=3_000)
+    other = desk.accounts.create(TIER, 1_000_000 * MICRO)
+    desk.accounts.set_leverage(desk.account, desk.market, 20_000)
+    desk.place("bid", 500, 100_000, "ioc")
+    desk.run(250)
+    entry = desk.account.positions["BTC-USD"].entry_price()
+    desk.market.mark_price = entry - 2_500
+    empty_bids(desk)
+    zero = entry - desk.account.balance_micro / MICRO
+    below = round(zero * 0.98)
+    desk.accounts.arrive(other, desk.accounts.place(other, Wish(desk.market, "bid", below, 150_000)))
+    desk.market.book.submit(1, "bid", round(zero) + 1, 10_000, desk.world.now_ms)
+    for step in range(6):
+        assert desk.account.lots("BTC-USD") == 100_000, f"step {step} sells nothing: there is too little"
+        desk.accounts._check()
+    fills = [fill for report in desk.account.reports for fill in report.fills if fill.kind == "liquidation"]
+    assert [(fill.ticks, fill.lots) for fill in fills] == [(round(zero) + 1, 10_000), (below, 90_000)]
+    assert desk.account.positions == {}
+    assert desk.account.balance_micro == 0
+    assert desk.account.insured_micro == pytest.approx(0.9 * (zero - below) * MICRO, rel=0.01)
+    check_identity(desk.account, list(desk.account.reports))
+
+
+def empty_bids(desk: Desk) -> None:
+    for order in list(desk.market.book.orders("bid")):
+        desk.market.book.cancel(order.id)
+
+
+def test_a_position_nobody_buys_is_taken_over() -> None:
+    desk = Desk(equity_usd=3_000)
+    desk.accounts.set_leverage(desk.account, desk.market, 20_000)
+    desk.place("bid", 500, 100_000, "ioc")
+    desk.run(250)
+    desk.market.mark_price = desk.account.positions["BTC-USD"].entry_price() - 2_500
+    empty_bids(desk)
+    for _ in range(7):
+        assert desk.account.positions
+        desk.accounts._check()
+    assert desk.account.positions == {}
+    [fill] = [fill for report in desk.account.reports for fill in report.fills if fill.kind == "deleverage"]
+    assert (fill.lots, fill.fee_micro, fill.trade) == (100_000, 0, 0)
+    assert 0 <= desk.account.balance_micro < 2 * MICRO, "at the price of no equity, rounded in its favour"
+
+
+def test_a_fill_through_zero_ends_one_position_and_begins_another() -> None:
+    desk = Desk()
+    desk.hold(1_000)
+    first = desk.account.positions["BTC-USD"]
+    resting = desk.place("bid", -500, 2_500)
+    desk.run(250)
+    other = desk.place("ask", -300, 2_500)
+    desk.run(250)
+    desk.market.book.hit(other.engine_id, 2_500, desk.world.now_ms)
+    second = desk.account.positions["BTC-USD"]
+    assert (first.lots, first.is_long, first.closed_lots) == (0, True, 1_000)
+    assert (second.lots, second.opened_lots, second.id != first.id) == (-1_500, 1_500, True)
+    assert second.entry_price() == pytest.approx(other.ticks * desk.market.listing.tick)
+    assert resting.state == "open"
+    check_identity(desk.account, list(desk.account.reports))
+
+
+@pytest.mark.parametrize("side", ["bid", "ask"])
+@pytest.mark.parametrize(
+    ("held", "lots", "growing"), [(0, 1_000, 1_000), (500, 1_000, 1_000), (-500, 1_000, 0), (-500, 1_200, 200)]
+)
+def test_an_order_costs_margin_for_what_it_adds_and_its_loss_at_the_mark(
+    side: str, held: int, lots: int, growing: int
+) -> None:
+    """Extended's documented formula; `held` is on the order's side."""
+    desk = Desk()
+    sign = 1 if side == "bid" else -1
+    if held:
+        desk.hold(sign * held)
+    listing, mark = desk.market.listing, desk.market.mark_price
+    ticks = round(mark / listing.tick) + sign * 640
+    worse = lots * listing.lot * abs(ticks * listing.tick - mark)
+    expected = (growing * listing.lot * ticks * listing.tick / 10 + worse) if growing else 0
+    needed = cost(desk.account, RULES.margin, desk.market, side, (ticks, lots))  # type: ignore[arg-type]
+    assert needed == pytest.approx(expected * MICRO, abs=3)
+    better = cost(desk.account, RULES.margin, desk.market, side, (ticks - sign * 1_280, lots))  # type: ignore[arg-type]
+    assert better == pytest.approx(growing * listing.lot * (ticks - sign * 1_280) * listing.tick / 10 * MICRO, abs=3)
 
 
 def crash(desk: Desk, factor: float) -> None:

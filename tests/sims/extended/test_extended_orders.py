@@ -22,7 +22,7 @@ from x10.models.order import (
 from x10.signing.order_object import OrderConditionalTriggerParam, OrderTpslTriggerParam
 
 from twinleg_sims.extended.core import ExtendedCore
-from twinleg_sims.extended.facts import STANDARD, Conduct, snowflake
+from twinleg_sims.extended.facts import RPC_PATH, STANDARD, Conduct, snowflake
 from twinleg_sims.protocol import HttpReply
 
 MARK = OrderTriggerPriceType.MARK
@@ -386,6 +386,33 @@ def test_exits_wait_for_the_mark_and_one_takes_the_other_with_it() -> None:
     assert trader.read("/positions") == []
 
 
+def test_cancelling_one_exit_cancels_both() -> None:
+    trader = Trader()
+    trader.take("0.01")
+    number = json.loads(trader.post(tpsl(trader, "0")).body)["data"]["id"]
+    trader.client.run(300)
+    assert len(trader.read("/orders")) == 2
+    trader.ask("DELETE", f"/order/{number}")
+    trader.client.run(300)
+    assert trader.read("/orders") == []
+
+
+def test_the_v2_stream_wants_the_account_of_the_key() -> None:
+    trader = Trader()
+    number = len(trader.client.frames) + 1
+    trader.client.open(RPC_PATH)
+    for account, key in ((trader.account_id + 1, trader.api_key), (trader.account_id, "no"), (None, trader.api_key)):
+        [reply] = trader.client.call("subscribe", number, scope="account", selector={"account": account}, apiKey=key)
+        assert reply["error"]["code"] == -32001
+    selector = {"account": str(trader.account_id)}
+    ack, *opening = trader.client.call("subscribe", number, scope="account", selector=selector, apiKey=trader.api_key)
+    assert ack["result"]["subscription"] == f"account.{trader.account_id}"
+    assert [frame["seq"] for frame in opening] == [0, 1, 2]
+    [ack] = trader.client.call("unsubscribe", number, scope="account", selector=selector, apiKey=trader.api_key)
+    trader.take("0.001")
+    assert len(trader.client.frames[number]) == 3 + 1 + 3 + 1
+
+
 def test_leverage_is_the_account_s_and_needs_margin() -> None:
     trader = Trader(equity_usd=1_000)
     assert trader.ask("PATCH", "/leverage", {"market": BTC, "leverage": "50"}).status == 200
@@ -393,6 +420,7 @@ def test_leverage_is_the_account_s_and_needs_margin() -> None:
     assert trader.read(f"/leverage?market={BTC}") == [{"market": BTC, "leverage": "50"}]
     trader.take("0.3")
     assert trader.code(trader.ask("PATCH", "/leverage", {"market": BTC, "leverage": "2"})) == 1052
+    assert trader.account.initial_ppm == {BTC: 20_000}
     assert trader.code(trader.ask("PATCH", "/leverage", {"market": "NO-USD", "leverage": "2"})) == 1001
     [position] = trader.read("/positions")
     assert position["leverage"] == "50"
