@@ -144,7 +144,9 @@ class AllTrades(AccountChannel):
         if not self._private.accounts.hit("foreign_trade", "", self.user.engine):
             return []
         market = self._private.view.world.markets(LIGHTER)[0]
-        return [self._private.deals.row(market, done, 0) for done in market.book.recent_trades(1)]
+        me = self.user.engine.id
+        others = [done for done in market.book.recent_trades(100) if me not in (done.taker_owner, done.maker_owner)]
+        return [self._private.deals.row(market, done, 0) for done in others[-1:]]
 
 
 class AllPositions(AccountChannel):

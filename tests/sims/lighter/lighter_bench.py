@@ -25,6 +25,7 @@ class Bench:
     setup: Setup = field(default_factory=Setup)
     start_ms: int = START_MS
     outs: list[Out] = field(default_factory=list)
+    opened: set[int] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self.world = World(self.seed, 4, self.start_ms)
@@ -42,6 +43,7 @@ class Bench:
         return json.loads(reply.body)
 
     def open(self, connection: int = 1, path: str = "/stream", **query: str) -> list[Out]:
+        self.opened.add(connection)
         outs = self.core.ws_open(connection, HttpRequest("GET", path, list(query.items())), self.world.now_ms)
         self.outs += outs
         return outs

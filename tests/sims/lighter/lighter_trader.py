@@ -158,7 +158,7 @@ class Trader:
 
     def watch(self, *channels: str, connection: int = 1) -> None:
         """Subscribe to account channels with a token, and take in the snapshots."""
-        if not any(out.connection == connection for out in self.bench.outs):
+        if connection not in self.bench.opened:
             self.bench.open(connection)
         for channel in channels:
             name = f"{channel}/{self.index}"
