@@ -1,7 +1,8 @@
-"""What Lighter publishes about itself, each fact with its source and date. Public market data only."""
+"""What Lighter publishes about itself, each fact with its source and date."""
 
 from __future__ import annotations
 
+from twinleg.core.trading import TradingCapabilities
 from twinleg.core.venue import Capabilities, Limits
 
 NAME = "lighter"
@@ -69,4 +70,58 @@ LIMITS = Limits(
     frame_bytes_max=16 * 1024 * 1024,  # snapshots exceed 1 MiB
     inflated_bytes_max=32 * 1024 * 1024,
     silence_ms_max=75_000,  # two pings and some
+)
+
+# Trading. Codes and ranges: lighter-sdk 1.1.8 and API documentation, mid-2026.
+
+CHAIN_MAINNET, CHAIN_TESTNET = 304, 300
+"""Mixed into every hash (lighter-sdk 1.1.8, SignerClient)."""
+
+TX_CREATE_ORDER, TX_CANCEL_ORDER, TX_CANCEL_ALL, TX_MODIFY_ORDER, TX_UPDATE_LEVERAGE = 14, 15, 16, 17, 20
+LIMIT, MARKET, STOP_LOSS, STOP_LOSS_LIMIT, TAKE_PROFIT, TAKE_PROFIT_LIMIT, TWAP = range(7)
+IMMEDIATE_OR_CANCEL, GOOD_TILL_TIME, POST_ONLY = range(3)
+CANCEL_ALL_NOW, CANCEL_ALL_SCHEDULED, CANCEL_ALL_ABORT = range(3)
+ATTRIBUTE_CANCEL_ALL_MARKET = "5"
+
+NO_MARKET = 255
+"""Also "all markets" in queries. Perpetuals have 0 to 254, spot markets 2048 to 4094."""
+MARKET_MAX = 254
+SLOT_MAX = 254
+NONCE_MAX = 2**48 - 1
+BASE_AMOUNT_MAX = 2**48 - 1
+PRICE_MAX = 2**32 - 1
+"""The library takes prices as 32 bits and lets greater ones wrap."""
+CLIENT_ORDER_INDEX_MAX = 2**31 - 1
+"""NautilusTrader saw greater ones refused (21727), although the signer takes up to 2^48 - 1."""
+
+ORDER_EXPIRY_MS_MIN, ORDER_EXPIRY_MS_MAX = 5 * 60_000, 30 * 24 * HOUR_MS
+"""How far ahead a resting order's end must and may lie; checked by the venue only."""
+ORDER_LIFE_MS = 10 * 60_000
+"""Our choice: a resting order ends by itself this long after it was signed, or at its deadline if that is later."""
+SCHEDULE_MS_MIN, SCHEDULE_MS_MAX = 5 * 60_000, 15 * 24 * HOUR_MS
+"""How far ahead a scheduled cancel-all must and may lie."""
+
+TOKEN_LIFE_MS, TOKEN_RENEW_MS = 7 * HOUR_MS, 6 * HOUR_MS
+"""A token is good for at most 8 hours, and a deadline further off is refused: one hour for clocks that differ."""
+
+FEE_TICKS_PER_ONE = 1_000_000
+"""Fees of accounts and trades are integers of 1e-6 (recorded trades: 28 is 0.0028 %)."""
+
+PAGE_ROWS_MAX = 100
+"""Rows per page of trades, inactive orders and position funding (lighter-sdk 1.1.8)."""
+PAGES_MAX = 30
+"""The venue keeps about 3,000 trades per account (NautilusTrader)."""
+
+RETRY_AFTER_S = 15.0
+"""After "Too Many Requests!": a transaction beyond the quota is free every 15 s (API documentation, mid-2026)."""
+
+TRADING = TradingCapabilities(
+    sequenced=True,
+    post_only=True,
+    modify=True,
+    cancel_all=True,
+    cancel_all_in_market=True,
+    dead_man_switch=True,
+    leverage=True,
+    expiry_ms_max=ORDER_EXPIRY_MS_MAX,
 )

@@ -133,6 +133,14 @@ class Reply(msgspec.Struct, gc=False):
     funding_rates: list[msgspec.Raw] | None = None
 
 
+class SendReply(msgspec.Struct, gc=False):
+    """The answer to sendTx, good or bad. `tx_hash` as we computed it before."""
+
+    code: int
+    message: str = ""
+    tx_hash: str | None = None
+
+
 class Status(msgspec.Struct, gc=False):
     """GET /. `timestamp` seconds."""
 
@@ -147,6 +155,7 @@ decode_trade = msgspec.json.Decoder(TradeBody).decode
 decode_market = msgspec.json.Decoder(MarketDetails).decode
 decode_rate = msgspec.json.Decoder(RateRow).decode
 decode_reply = msgspec.json.Decoder(Reply).decode
+decode_send = msgspec.json.Decoder(SendReply).decode
 decode_status = msgspec.json.Decoder(Status).decode
 
 
