@@ -32,7 +32,7 @@ def test_scan_answers_once_from_live_books(tmp_path: Path, venues: dict[str, str
     assert done.returncode == 0, done.stderr
     answer = typed(done.stdout, ScanAnswer)
     assert answer.troubles == {}
-    assert len(answer.ranking) + len(answer.standing) == 4
+    assert len(answer.ranking) == 4
     assert all(one.net_bps == pytest.approx(one.terms.net_bps) for one in answer.ranking)
     assert list(tmp_path.iterdir()) == []  # it only looks
 

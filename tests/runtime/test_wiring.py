@@ -19,7 +19,8 @@ from twinleg_sims.lighter.core import LighterCore
 from twinleg_sims.server import Sims, running
 from twinleg_sims.world import World
 
-SETTLE_S = 40.0
+SETTLE_S = 90.0
+"""Extended tells its funding rate at each full minute: more than that, however busy the machine."""
 
 
 @asynccontextmanager
@@ -66,7 +67,7 @@ async def test_both_venues_are_watched_ranked_and_their_units_proven(tmp_path: P
     async with venues() as sims, watching(settings_for(sims, tmp_path)) as system:
         assert await system.ready(SETTLE_S) == {}
         board = system.engine.board
-        await until(lambda: system.glance().ranking)
+        assert system.glance().ranking, "ready means ranked"
         await until(lambda: all(one.state is UnitState.AGREED for one in board.unit_checks().values()))
         picture = system.glance()
         assert {line.venue for line in picture.venues} == {"lighter", "extended"}

@@ -71,6 +71,8 @@ class Board:
         self.trades_seen = 0
         self.viable_seen = 0
         """How often a pair became viable."""
+        self.rounds = 0
+        """Reviews begun over all pairs; each ends before the next begins."""
         self._listings: dict[str, tuple[Market, ...]] = {}
         self._clock_told: set[str] = set()
         self._alive: set[str] = set()
@@ -250,6 +252,7 @@ class Board:
             self._review(self._round.pop(), now_ms, now_ns)
 
     def _close_round(self, now_ns: int) -> None:
+        self.rounds += 1
         best = sorted(self._bounds.values(), reverse=True)[:SHOWN_PAIRS]
         self._shown_bps = best[-1] if len(best) == SHOWN_PAIRS else -math.inf
         self._refit = now_ns - self._estimated_ns >= ESTIMATES_EVERY_NS

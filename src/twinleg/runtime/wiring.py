@@ -151,14 +151,26 @@ class System:
                 stack.callback(self._recorder.close)
 
     async def ready(self, timeout_s: float) -> dict[str, str]:
-        """Wait for listings, first books and one full round. Venue -> trouble for those that are not there in time."""
+        """Wait for listings, first books and rates, and for one full round over them.
+
+        Venue -> trouble for those whose listings or books are not there in time.
+        """
         clock, board = self._doors.clock, self.engine.board
-        end_ms = clock.wall_ms() + int(timeout_s * 1_000)
+        end_ms, seen = clock.wall_ms() + int(timeout_s * 1_000), None
         while clock.wall_ms() < end_ms:
-            if not self._missing() and (board.found or board.standing):
+            if self._missing() or not self._rated():
+                seen = None
+            elif seen is None:
+                seen = board.rounds
+            elif board.rounds >= seen + 2:  # the round that was under way, and a whole one
                 return {}
             await clock.sleep(READY_POLL_S)
         return self._missing()
+
+    def _rated(self) -> bool:
+        """Whether at least half of the markets in pairs have a funding rate: without one a pair cannot be ranked."""
+        views = [self.engine.board.markets[market.key].funding for market in self.engine.board.paired_markets]
+        return 2 * sum(view.rate_per_hour is not None for view in views) >= len(views) > 0
 
     def _missing(self) -> dict[str, str]:
         found = {}
