@@ -63,7 +63,7 @@ class Served:
 
     def end(self) -> None:
         self.process.terminate()
-        self.process.wait()
+        self.process.communicate()
 
 
 def ours(servers: list[tuple[str, Served]], *arguments: str) -> dict[str, Any]:

@@ -64,8 +64,9 @@ class BookWalk:
                 asks[self._mid + away] = lots
             else:
                 bids[self._mid - away] = lots
-        bids |= dict.fromkeys((price for price in self.bids if price >= self._mid), 0)
-        asks |= dict.fromkeys((price for price in self.asks if price <= self._mid), 0)
+        reach = 2 * DEPTH
+        bids |= dict.fromkeys((price for price in self.bids if not self._mid - reach < price < self._mid), 0)
+        asks |= dict.fromkeys((price for price in self.asks if not self._mid < price < self._mid + reach), 0)
         for held, changed in ((self.bids, bids), (self.asks, asks)):
             for price, lots in changed.items():
                 held.pop(price, None)

@@ -35,11 +35,14 @@ def test_prepared_frames_are_taken_without_a_gap_and_leave_the_writers_book(venu
 
 @pytest.mark.soak
 def test_memory_stays_flat() -> None:
-    """8,000 messages a second over 400 books for SOAK_SECONDS (600): the last minute holds what the third did."""
-    seconds = int(os.environ.get("SOAK_SECONDS", "600"))
+    """8,000 messages a second over 400 books for twenty minutes (SOAK_SECONDS).
+
+    In the first ten every bounded window and memo fills; over the next ten memory is flat.
+    """
+    seconds = int(os.environ.get("SOAK_SECONDS", "1200"))
     found = steady(seconds)
     memory = found["rss_mb_over_time"]
-    early, late = max(memory[len(memory) // 4 : len(memory) // 3]), max(memory[-12:])
+    early, late = max(memory[len(memory) // 2 : len(memory) // 2 + 12]), max(memory[-12:])
     assert found["books_lost"] == 0
     assert late < 250, found
     assert late - early < 5, memory

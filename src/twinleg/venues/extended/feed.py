@@ -81,7 +81,11 @@ class _Line:
         result = []
         for level in levels:
             price = prices[level.p]
-            side[price] = lots = size(level.c) if level.c is not None else self._after(side, level)
+            lots = size(level.c) if level.c is not None else self._after(side, level)
+            if lots:
+                side[price] = lots
+            else:
+                side.pop(price, None)
             result.append((price, lots))
         if not -0.5 < before + float(first.q) * self.lots_per_unit - result[0][1] < 0.5:
             raise AmountError(f"{before} lots at {first.p:.40} and {first.q:.40} are not {first.c!r:.40}")
