@@ -376,8 +376,10 @@ class Accounts:
                 account.report(self.world.now_ms)
 
     def _check(self) -> None:
-        """Expiries, triggers and margin of every account."""
+        """Expiries, triggers and margin of every account; and the fault of funding that turns."""
         now_ms = self.world.now_ms
+        for market in self.world.markets(self.venue):
+            market.funding.turned = self.faults.active(self.venue, "funding_flip", now_ms, market.symbol) is not None
         for account in self.by_id.values():
             for order in list(account.orders.values()):
                 expires_ms = order.wish.expires_ms

@@ -47,6 +47,7 @@ PRIVATE_KINDS = {
     "deleverage": "the account's positions are taken away at the mark (shown by the core)",
     "halted": "a market takes no orders (shown by the core)",
     "reduce_only": "a market takes reduce-only orders (shown by the core)",
+    "funding_flip": "a market's funding has the other sign, from the next minute on (shown by the core)",
     "key_revoked": "the account's keys open nothing (shown by the core)",
     "maintenance": "private requests are refused: maintenance (shown by the core)",
     "refused_ack": "a transaction is refused inside an HTTP 200 (Lighter)",
@@ -98,6 +99,17 @@ WHOLE_NUMBERS = frozenset(
     }
 )  # fmt: skip
 OF_MARKETS = frozenset(
-    {"gap", "stale_book", "vanish", "crossed", "unknown_word", "ignored", "engine_reject", "halted", "reduce_only"}
+    {
+        "gap",
+        "stale_book",
+        "vanish",
+        "crossed",
+        "unknown_word",
+        "ignored",
+        "engine_reject",
+        "halted",
+        "reduce_only",
+        "funding_flip",
+    }
 )
 """A seeded course aims these at one market."""

@@ -62,6 +62,8 @@ class Funding:
 
     def __init__(self, terms: FundingTerms) -> None:
         self.terms = terms
+        self.turned = False
+        """Whether the rate has the other sign, which is a fault."""
         self.settled: deque[Settled] = deque(maxlen=SETTLED_KEPT)
         self._samples: list[float] = []
 
@@ -79,7 +81,8 @@ class Funding:
     def predicted_rate_per_hour(self) -> float:
         """The estimate for the running hour: the formula over its samples so far (before the first: the last rate)."""
         if self._samples:
-            return self.terms.rate(self._samples)
+            rate = self.terms.rate(self._samples)
+            return -rate if self.turned else rate
         return self.settled[-1].rate_per_hour if self.settled else self.terms.rate([0.0])
 
 

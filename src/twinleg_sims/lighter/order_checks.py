@@ -154,9 +154,10 @@ class OrderChecks:
         shrinks = held and (held > 0) == bool(body.is_ask) and abs(held) >= body.base_amount
         if mode == "reduce_only" and not body.reduce_only and not shrinks:
             raise RefusedError(21740)
-        figures = self._accounts.figures(user.engine)
-        if user.engine.positions and figures.equity < figures.maintenance and not body.reduce_only:
-            raise RefusedError(21112)
+        if user.engine.positions and not body.reduce_only:
+            figures = self._accounts.figures(user.engine)
+            if figures.equity < figures.maintenance:
+                raise RefusedError(21112)
 
     def _margin(self, user: User, wish: Wish) -> None:
         """Makers are checked at the door; takers reach the sequencer."""

@@ -462,6 +462,17 @@ def test_deleveraging_takes_the_position_at_the_mark() -> None:
     assert trader.position() == 0
 
 
+def test_funding_may_turn() -> None:
+    trader = trading(start_ms=1_795_197_600_000 - 130_000)
+    trader.hold(2_000)
+    trader.bench.fault("lighter:funding_flip:market=ETH")
+    trader.bench.run(131_000, step_ms=500)
+    [turned] = trader.get("positionFunding", account_index=trader.index, limit=1)["position_fundings"]
+    straight = trader.market.funding.terms.rate([trader.market.premium_sample()])
+    assert float(turned["rate"]) * straight < 0
+    assert (float(turned["change"]) > 0) == (float(turned["rate"]) < 0)
+
+
 def test_no_margin_ends_in_a_liquidation() -> None:
     """Nothing is injected: the account cannot hold its position any more."""
     trader = trading(equity_usd=400)

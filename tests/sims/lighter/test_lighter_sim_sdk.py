@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import sys
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -22,6 +25,7 @@ from twinleg_sims.protocol import AccountRequest
 from twinleg_sims.server import Sims, running
 from twinleg_sims.world import World
 
+ROOT = Path(__file__).parents[3]
 ETH = 0
 GTT, IOC, POST_ONLY = 1, 0, 2
 
@@ -348,3 +352,60 @@ async def test_the_socket_takes_transactions(desk: Desk) -> None:
         assert seen["update/account_all_positions"][-1]["positions"]["0"]["position"] == "0.0500"
         statuses = [row["status"] for frame in seen["update/account_tx"] for row in frame["txs"]]
         assert statuses == [1, 2]
+
+
+async def test_the_official_stream_client_follows_the_account(desk: Desk) -> None:
+    opened, filled = asyncio.Event(), asyncio.Event()
+
+    def updated(_: str, state: dict[str, Any]) -> None:
+        opened.set()
+        if state["positions"].get("0", {}).get("position") == "0.0500":
+            filled.set()
+
+    stream = lighter.WsClient(
+        ws_url=desk.sims.urls["lighter"].stream, account_ids=[desk.index], on_account_update=updated
+    )
+    following = asyncio.create_task(stream.run_async())
+    try:
+        await asyncio.wait_for(opened.wait(), 30)
+        await desk.order(1, 500, desk.ticks("ask", 20_00), time_in_force=IOC, order_expiry=0)
+        await asyncio.wait_for(filled.wait(), 30)
+    finally:
+        following.cancel()
+        await asyncio.wait([following])
+
+
+async def test_a_simulator_of_its_own_process_serves_a_new_account() -> None:
+    """With the signer's own requests too, which would stop a loop that has to answer them."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "twinleg_sims", "--port-base", "0", "--assets", "2", "--account",
+        "lighter:equity_usd=5000", "--verify-signatures", "all", "--chain-id", "300", "--rest-lag-ms", "10",
+        stdout=asyncio.subprocess.PIPE, env=os.environ | {"PYTHONPATH": str(ROOT / "src")},
+    )  # fmt: skip
+    assert process.stdout is not None
+    try:
+        ready = json.loads(await asyncio.wait_for(process.stdout.readline(), 60))
+        [account] = ready["accounts"]
+        keys = {int(index): key for index, key in account["api_private_keys"].items()}
+        client = SignerClient(ready["lighter"]["rest"], account["account_index"], keys, chain_id=300)
+        try:
+            assert client.check_client() is None
+            book = await lighter.OrderApi(client.api_client).order_book_orders(market_id=ETH, limit=1)
+            price = int(book.bids[0].price.replace(".", "")) - 40_00
+            for client_index, key in ((1, 4), (2, 5), (3, 5)):
+                _, answer, error = await client.create_order(
+                    ETH, client_index, 200, price, False, 0, GTT, api_key_index=key
+                )
+                assert (error, answer.code) == (None, 200)
+            private, public, _ = create_api_key()
+            fresh = SignerClient(ready["lighter"]["rest"], account["account_index"], {8: private}, chain_id=300)
+            try:
+                answer, error = await fresh.change_api_key(account["l1_private_key"], public, api_key_index=8)
+                assert (error, answer.code) == (None, 200)
+            finally:
+                await fresh.close()
+        finally:
+            await client.close()
+    finally:
+        process.terminate()
+        await process.wait()
