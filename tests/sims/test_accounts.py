@@ -492,12 +492,13 @@ def test_a_mirror_knows_a_report_when_it_is_due() -> None:
     assert mirror.balance_micro == 100_000 * MICRO
 
 
-def test_the_same_orders_in_the_same_world_end_alike() -> None:
-    def played() -> list[object]:
+def test_the_same_orders_in_the_same_world_end_alike_however_time_is_sliced() -> None:
+    def played(slice_ms: int) -> list[object]:
         desk = Desk()
         for side in ("bid", "ask") * 6:
             desk.place(side, 3, 500)
-            desk.run(700)
+            for _ in range(700 // slice_ms):
+                desk.run(slice_ms)
         return [(r.at_ms, r.balance_micro, [f.ticks for f in r.fills]) for r in desk.account.reports]
 
-    assert played() == played()
+    assert played(700) == played(700) == played(20) == played(1)
