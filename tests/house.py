@@ -57,7 +57,10 @@ PURE_IMPORTS = {
     "fractions", "functools", "hashlib", "heapq", "hmac", "itertools", "json", "math", "msgspec", "numba", "numpy",
     "operator", "re", "statistics", "string", "struct", "types", "typing", "zlib",
 }  # fmt: skip
-"""All that core may import from outside. Venues may also read addresses (urllib.parse)."""
+"""All that core may import from outside. Venues may also read addresses (urllib.parse), and sign."""
+
+SIGNERS = {"extended": {"fast_stark_crypto"}, "lighter": {"ctypes", "lighter"}}
+"""Each venue's own signer, from its official SDK."""
 
 
 def sources(*tops: str) -> list[Path]:

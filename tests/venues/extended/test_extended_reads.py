@@ -33,6 +33,7 @@ def test_a_recorded_shape_reads_exactly() -> None:
         funding_interval_ms=3_600_000,
         max_leverage=50.0,
         maintenance_margin_fraction=0.01,
+        settlement="0x1:1000000:0x4254432d3600000000000000000000:1000000",
     )
     assert listed(CASE)["ETH-USD"].price_grid == Grid(1, 5)
 

@@ -1,7 +1,8 @@
-"""What Extended publishes about itself, each fact with its source and date. Public market data only."""
+"""What Extended publishes about itself, each fact with its source and date."""
 
 from __future__ import annotations
 
+from twinleg.core.trading import TradingCapabilities
 from twinleg.core.venue import Capabilities, Limits
 
 NAME = "extended"
@@ -70,4 +71,65 @@ LIMITS = Limits(
     frame_bytes_max=16 * 1024 * 1024,  # a BTC snapshot was 169 KiB (recorded, September 2026)
     inflated_bytes_max=32 * 1024 * 1024,
     silence_ms_max=50_000,  # two pings and some; another client of the same stream takes 45 s
+)
+
+EXPIRY_MS_MAX = 28 * 86_400_000
+"""An order's expiry is mandatory: at most 28 days ahead on testnet, 90 on mainnet (API documentation, 2025)."""
+
+EXPIRY_AFTER_DEADLINE_MS = 10_000
+"""Our choice, no least expiry is published (code 1135 would say so at once): an order of whose deadline nobody heard
+must not trade minutes later, but the venue's clock was seen 2-3 s ahead (recorded, September 2026)."""
+
+CLOCK_SKEW_MS_MAX = 5_000
+"""Our choice: how far the venue's clock may be off before a signature's expiry is not to be relied on."""
+
+UNSIGNED_LINGERS_MS = 60_000
+"""Our choice: cancels and the like carry no expiry; no request is believed to linger in the network for longer."""
+
+SALT_MAX = 2**31 - 1
+"""Of `nonce`, which salts an order's hash (API documentation, 2025: 1 to 2^31; the SDK draws up to 2^32 - 1)."""
+
+RETRY_AFTER_S = 10.0
+"""Our choice: a 429 carries no documented hint; the budget is counted per minute."""
+
+ORDER_REFUSALS = frozenset(
+    {400, 401, 403, 422, *range(1000, 1006), *range(1008, 1015), 1049, 1050, 1052, 1053, 10501, 1100, 1101, 1102}
+    | {*range(1120, 1149), 1500}
+)
+"""Error codes that say what was wrong with a request, so that nothing comes of it (API documentation, 2025)."""
+
+DOUBTFUL_REFUSALS = frozenset({404, 408, 429, 500, 1006, 1134})
+"""Error codes after which the order may live: 1134 names a duplicate, whose first may be ours; 1006 is an application
+error; a bare 404 came for good orders, too (a third-party SDK, July 2026)."""
+
+SNAPSHOT_MS_MAX = 10_000
+"""Our choice: the account stream's first three frames came at once in every recorded connection (December 2025)."""
+
+REPEATS_MAX = 3
+"""Our choice: so many account frames in a row from before the one that is due mean that the venue counts anew."""
+
+ORDER_ROWS = 100
+"""Rows asked for of the history of one order, which has one."""
+
+FILL_ROWS = 1_000
+"""Fills per page, of at most 10,000 (API documentation, 2025)."""
+
+FILL_PAGES_MAX = 20
+"""Our choice: who needs more than 20,000 fills at once gets them from a later `since`."""
+
+NAMES_MAX = 20_000
+"""Our choice: orders whose external ids are remembered, since a fill may name its order by the venue's id alone."""
+
+FILLS_SEEN_MAX = 20_000
+"""Our choice: fills remembered, so that the account stream tells each one once."""
+
+TRADING = TradingCapabilities(
+    sequenced=False,
+    post_only=True,
+    modify=True,
+    cancel_all=True,
+    cancel_all_in_market=True,
+    dead_man_switch=True,
+    leverage=True,
+    expiry_ms_max=EXPIRY_MS_MAX,
 )

@@ -74,6 +74,13 @@ class ExtendedVenue:
 def rpc_url(stream_url: str) -> str:
     """The v2 RPC address for a bare host, a host with "/api/v1", a v1 or v2 stream address, or itself."""
     stream_url = stream_url.rstrip("/")
-    if stream_url.endswith(RPC_PATH):
-        return stream_url
-    return stream_url.partition(STREAM_ROOM)[0].removesuffix("/api/v1") + STREAM_ROOM + RPC_PATH
+    return stream_url if stream_url.endswith(RPC_PATH) else _stream_room(stream_url) + RPC_PATH
+
+
+def account_url(stream_url: str) -> str:
+    """The account's stream (v1, a connection of its own) for the same."""
+    return _stream_room(stream_url.rstrip("/").removesuffix(RPC_PATH)) + "/v1/account"
+
+
+def _stream_room(stream_url: str) -> str:
+    return stream_url.partition(STREAM_ROOM)[0].removesuffix("/api/v1") + STREAM_ROOM

@@ -138,6 +138,127 @@ class Reply(msgspec.Struct, gc=False):
     error: RpcError | None = None
 
 
+class Refusal(msgspec.Struct, gc=False):
+    """Why a private request was refused; `code` is an int by every record, and doubted otherwise."""
+
+    code: int | str | None = None
+    message: str | None = None
+
+
+class Placed(msgspec.Struct, gc=False, rename="camel"):
+    """What answers a placement: the venue's id (seen as a number and as text) and our own."""
+
+    id: int | str
+    external_id: str
+
+
+class Answer(msgspec.Struct, gc=False):
+    """Any private REST body. `status` OK is success; lists and objects alike lie in `data`."""
+
+    status: str = ""
+    data: msgspec.Raw | None = None
+    error: Refusal | None = None
+    pagination: msgspec.Raw | None = None
+
+
+class OrderRow(msgspec.Struct, gc=False, rename="camel"):
+    """An order, over REST or in the account stream. `price` is its limit."""
+
+    id: int | str
+    market: str
+    side: str
+    status: str
+    qty: str
+    reduce_only: bool
+    external_id: str = ""
+    status_reason: str | None = None
+    price: str | None = None
+    filled_qty: str | None = None
+    cancelled_qty: str | None = None
+    created_time: int = 0
+    updated_time: int = 0
+
+
+class FillRow(msgspec.Struct, gc=False, rename="camel"):
+    """An execution. `externalOrderId` is missing from the SDK's model, and not relied on."""
+
+    id: int | str
+    market: str
+    order_id: int | str
+    side: str
+    price: str
+    qty: str
+    fee: str
+    trade_type: str
+    created_time: int
+    external_order_id: str | None = None
+
+
+class PositionRow(msgspec.Struct, gc=False, rename="camel"):
+    """A position. When CLOSED it still shows its last size: `status` decides (658 recorded frames, December 2025)."""
+
+    market: str
+    status: str
+    side: str
+    size: str
+    open_price: str | None = None
+    liquidation_price: str | None = None
+    unrealised_pnl: str | None = None
+    updated_at: int = 0
+
+
+class BalanceRow(msgspec.Struct, gc=False, rename="camel"):
+    """The account's money. `marginRatio` is maintenance margin / equity (API documentation, 2025)."""
+
+    equity: str
+    available_for_trade: str
+    initial_margin: str | None = None
+    margin_ratio: str | None = None
+    status: str | None = None
+    updated_time: int = 0
+
+
+class FeeRow(msgspec.Struct, gc=False, rename="camel"):
+    """The account's rates in a market, as fractions of the notional."""
+
+    market: str
+    maker_fee_rate: str
+    taker_fee_rate: str
+
+
+class LeverageRow(msgspec.Struct, gc=False):
+    """The account's leverage in a market."""
+
+    market: str
+    leverage: str
+
+
+class AccountRow(msgspec.Struct, gc=False, rename="camel"):
+    """The account that the API key opens."""
+
+    status: str
+    l2_key: str
+    l2_vault: str | int
+
+
+class AccountData(msgspec.Struct, gc=False, rename="camel"):
+    """What an account frame brings: one of these lists or the balance."""
+
+    is_snapshot: bool = False
+    orders: list[msgspec.Raw] | None = None
+    trades: list[msgspec.Raw] | None = None
+    positions: list[msgspec.Raw] | None = None
+    balance: msgspec.Raw | None = None
+
+
+class AccountFrame(msgspec.Struct, gc=False):
+    """A frame of the account stream. `seq` counts from 1 over all types of a connection."""
+
+    seq: int
+    type: str = ""
+    data: msgspec.Raw | None = None
+
+
 decode_frame = msgspec.json.Decoder(Frame).decode
 decode_head = msgspec.json.Decoder(Head).decode
 decode_trade = msgspec.json.Decoder(TradeRow).decode
@@ -145,6 +266,18 @@ decode_reply = msgspec.json.Decoder(Reply).decode
 decode_market = msgspec.json.Decoder(MarketRow).decode
 decode_rate = msgspec.json.Decoder(RateRow).decode
 decode_funding = msgspec.json.Decoder(FundingRow).decode
+decode_answer = msgspec.json.Decoder(Answer).decode
+decode_placed = msgspec.json.Decoder(Placed).decode
+decode_rows = msgspec.json.Decoder(list[msgspec.Raw]).decode
+decode_order = msgspec.json.Decoder(OrderRow).decode
+decode_fill = msgspec.json.Decoder(FillRow).decode
+decode_position = msgspec.json.Decoder(PositionRow).decode
+decode_balance = msgspec.json.Decoder(BalanceRow).decode
+decode_fee = msgspec.json.Decoder(FeeRow).decode
+decode_leverage = msgspec.json.Decoder(LeverageRow).decode
+decode_account = msgspec.json.Decoder(AccountRow).decode
+decode_account_frame = msgspec.json.Decoder(AccountFrame).decode
+decode_account_data = msgspec.json.Decoder(AccountData).decode
 
 
 def call(method: str, call_id: str, **params: object) -> bytes:
