@@ -41,7 +41,7 @@ class AccountChannel:
     def update(self, now_ms: int) -> Row | None:
         if self._cursor == self.user.logged:
             return None
-        changes = list(self.user.since(self._cursor))
+        changes = self.user.since(self._cursor)
         self._cursor = self.user.logged
         return self._changed(changes, now_ms)
 

@@ -11,6 +11,7 @@ from twinleg_sims.protocol import HttpRequest
 
 ALL_MARKETS = 255
 ROWS_MAX = 100
+_NUMBER = re.compile(r"\d{1,15}", re.ASCII)
 _BOUNDARY = re.compile(r'boundary="?([^";]+)')
 _PART_NAME = re.compile(rb'name="([^"]+)"')
 
@@ -40,7 +41,7 @@ class Asked:
         text = self._fields.get(name)
         if text is None and default is not None:
             return default
-        if text is None or not re.fullmatch(r"-?\d{1,19}", text) or not low <= int(text) <= high:
+        if text is None or not re.fullmatch(r"-?\d{1,19}", text, re.ASCII) or not low <= int(text) <= high:
             raise parameter(name)
         return int(text)
 
@@ -52,10 +53,17 @@ class Asked:
         text = self._fields.get("market_id") or self._fields.get("market_ids")
         if text in (None, "", str(ALL_MARKETS)):
             return None
-        parts = str(text).split(",")
-        if not all(part.isdecimal() for part in parts):
-            raise parameter("market_id")
-        return frozenset(int(part) for part in parts)
+        return frozenset(_numbers(str(text), ",", "market_id"))
+
+    def span_ms(self, name: str) -> tuple[int, int] | None:
+        """Two times as "from-to". Raises RefusedError."""
+        text = self._fields.get(name)
+        if not text:
+            return None
+        times = _numbers(text, "-", name)
+        if len(times) != 2:
+            raise parameter(name)
+        return times[0], times[1]
 
 
 def page(rows: list[Row], asked: Asked) -> tuple[list[Row], dict[str, str]]:
@@ -65,6 +73,13 @@ def page(rows: list[Row], asked: Asked) -> tuple[list[Row], dict[str, str]]:
     return rows[start:end], ({"next_cursor": str(end)} if end < len(rows) else {})
 
 
+def _numbers(text: str, separator: str, name: str) -> list[int]:
+    parts = text.split(separator)
+    if not all(_NUMBER.fullmatch(part) for part in parts):
+        raise parameter(name)
+    return [int(part) for part in parts]
+
+
 def _form(request: HttpRequest) -> list[tuple[str, str]]:
     kind = request.headers.get("content-type", "")
     boundary = _BOUNDARY.search(kind)
@@ -72,7 +87,7 @@ def _form(request: HttpRequest) -> list[tuple[str, str]]:
         if kind.startswith("multipart/form-data") and boundary:
             return [field for part in request.body.split(b"--" + boundary[1].encode()) if (field := _field(part))]
         return parse_qsl(request.body.decode(), keep_blank_values=True)
-    except UnicodeDecodeError as error:
+    except ValueError as error:
         raise RefusedError(20001) from error
 
 

@@ -77,7 +77,7 @@ class Gate:
         _check_nonce(asked, key, before)
         _check_client_index(asked, before)
         act = self._sequencer.plan(user, asked, stamp_ms)
-        return Admitted(user, asked, info.decode(), goldilocks.to_bytes(message).hex(), act)
+        return Admitted(user, asked, info.decode(errors="replace"), goldilocks.to_bytes(message).hex(), act)
 
     def accept(self, admitted: Admitted, now_ms: int) -> Record:
         """Spend the nonce and send the transaction on its way."""

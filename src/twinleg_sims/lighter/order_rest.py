@@ -50,12 +50,9 @@ class OrderRest(Endpoints):
     def _inactive_orders(self, asked: Asked, now_ms: int) -> Row:
         user = self._user_of(asked, now_ms)
         ended = [order for order in reversed(user.mirror.orders.values()) if not order.live]
-        span = asked.optional("between_timestamps")
-        if span:
-            since, _, until = span.partition("-")
-            if not (since.isdecimal() and until.isdecimal()):
-                raise parameter("between_timestamps")
-            ended = [order for order in ended if int(since) <= order.updated_ms <= int(until)]
+        span = asked.span_ms("between_timestamps")
+        if span is not None:
+            ended = [order for order in ended if span[0] <= order.updated_ms <= span[1]]
         rows, more = page(self._order_rows(user, ended, asked, now_ms), asked)
         return OK | {"orders": rows} | more
 

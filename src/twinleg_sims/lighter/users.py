@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import OrderedDict, deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import takewhile
 
 from twinleg_sims.account import Account, Mirror
 from twinleg_sims.lighter import ethereum, facts
@@ -156,9 +157,10 @@ class User:
         self.logged += 1
         self.log.append((self.logged, change))
 
-    def since(self, cursor: int) -> Iterator[Change]:
-        """What was logged after `cursor` (a value `logged` had)."""
-        return (change for number, change in self.log if number > cursor)
+    def since(self, cursor: int) -> list[Change]:
+        """What was logged after `cursor` (a value `logged` had), as far as it is kept."""
+        fresh = takewhile(lambda entry: entry[0] > cursor, reversed(self.log))
+        return [change for _, change in fresh][::-1]
 
     def remember(self, record: Record) -> None:
         self.records[record.hash] = record

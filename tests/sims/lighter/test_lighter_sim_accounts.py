@@ -317,7 +317,7 @@ def test_reads_want_a_token_that_lives_and_is_the_account_s_own() -> None:
     head, _, signature = good.rpartition(":")
     tokens = {
         "auth field is required": "",
-        "invalid auth: malformed token": "a:b",
+        "invalid auth: malformed token": f"{'9' * 5_000}:{me}:{key}:{signature}",
         "invalid auth: token is expired": f"{now_s}:{me}:{key}:{signature}",
         "invalid auth: token lives too long": f"{now_s + 8 * 3_600 + 1}:{me}:{key}:{signature}",
         "invalid auth: token is another account's": f"{now_s + 60}:1:{key}:{signature}",
