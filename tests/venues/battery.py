@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 import msgspec
+import pytest
 
 from twinleg.core.messages import (
     BookDelta,
@@ -29,6 +30,28 @@ from twinleg.core.venue import Feed, Venue
 START_MS = 1_790_425_443_000
 START_NS = 5_000_000_000
 SECOND_NS = 1_000_000_000
+
+GARBAGE = [
+    b"",
+    b"\x00",
+    b"\xff\xfe\x80",
+    b"null",
+    b"true",
+    b"17",
+    b"[]",
+    b'"text"',
+    b"{",
+    b"{}x",
+    b"<html><body>502 Bad Gateway</body></html>",
+    b'{"a":NaN}',
+    b'{"a":' * 50_000,
+    b"[" * 50_000,
+    b'{"type":"\xff","channel":"\xff"}',
+    b'{"type":"\\ud800","channel":"\\udfff"}',
+    b'{"type":7,"channel":[],"seq":"x","id":{},"data":5,"timestamp":1e400}',
+    b'{"type":"' + b"x" * 1_000_000 + b'"}',
+]
+"""What no venue should say, and some proxy once did."""
 
 TextLevel = tuple[str, str]
 """(price, size) as the wire writes them."""
@@ -96,6 +119,11 @@ class Case(msgspec.Struct, kw_only=True):
     """To the first read of funding_now(open markets)."""
     funding_history: Answer
     """Of open_symbols[0], with one rate below zero."""
+
+
+def only(condition: bool, needs: str) -> None:
+    if not condition:
+        pytest.skip(f"declared: no {needs}")
 
 
 def cases() -> list[Case]:

@@ -24,6 +24,7 @@ from twinleg.core.messages import (
 )
 from twinleg.core.venue import Capabilities, Feed, WireError
 from venues.battery import (
+    GARBAGE,
     START_MS,
     Case,
     Line,
@@ -31,38 +32,14 @@ from venues.battery import (
     fresh_server,
     join,
     listed,
+    only,
     sprinkled,
     wire_levels,
 )
 
 HOUR_MS = 3_600_000
-GARBAGE = [
-    b"",
-    b"\x00",
-    b"\xff\xfe\x80",
-    b"null",
-    b"true",
-    b"17",
-    b"[]",
-    b'"text"',
-    b"{",
-    b"{}x",
-    b"<html><body>502 Bad Gateway</body></html>",
-    b'{"a":NaN}',
-    b'{"a":' * 50_000,
-    b"[" * 50_000,
-    b'{"type":"\xff","channel":"\xff"}',
-    b'{"type":"\\ud800","channel":"\\udfff"}',
-    b'{"type":7,"channel":[],"seq":"x","id":{},"data":5,"timestamp":1e400}',
-    b'{"type":"' + b"x" * 1_000_000 + b'"}',
-]
 NO_PRICE = ["0", "-1", "NaN", "Infinity", "1e3", "", " 10", "1_0", "0x10", "1.2.3", "--1", "1" * 50, "0.00000000001"]
 NO_SIZE = ["-1", "NaN", "-Infinity", "1e3", "", " 1", "1_0", "1,5", ".", "9" * 50, "0.00000000000000001"]
-
-
-def only(condition: bool, needs: str) -> None:
-    if not condition:
-        pytest.skip(f"declared: no {needs}")
 
 
 @pytest.fixture(params=cases(), ids=lambda case: case.venue.name)

@@ -112,7 +112,9 @@ def test_any_order_is_the_sdks(side: Side, lots: int, ticks: int, fee: int, expi
     order = an_order(side=side, size_lots=lots, limit_ticks=ticks, expiry_ms=expiry_ms, external_id=f"x{lots}")
     rate = Decimal(fee) / 1_000_000
     told = theirs(order, ETH, rate)
-    assert json.loads(orders.order_body(order, ETH, rate, KEYS, sign.MAINNET)) == told | {"fee": f"{rate.normalize():f}"}
+    assert json.loads(orders.order_body(order, ETH, rate, KEYS, sign.MAINNET)) == told | {
+        "fee": f"{rate.normalize():f}"
+    }
 
 
 def test_a_signature_verifies_and_a_changed_amount_does_not() -> None:

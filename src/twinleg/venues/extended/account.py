@@ -85,7 +85,7 @@ class Rows:
             raise WireError(f"a market that was not listed: {symbol!r:.60}")
         return market
 
-    def order(self, raw: msgspec.Raw | bytes, now_ms: int) -> OrderSeen:
+    def order(self, raw: msgspec.Raw, now_ms: int) -> OrderSeen:
         """An order whose status is new to us may still fill, for all we know."""
         row = wire.decode_order(raw)
         market = self.market(row.market)
@@ -111,9 +111,11 @@ class Rows:
             at_ms=_when(row.updated_time or row.created_time, now_ms),
         )
 
-    def fill(self, raw: msgspec.Raw | bytes, now_ms: int) -> ExecutionSeen:
+    def fill(self, raw: msgspec.Raw, now_ms: int) -> ExecutionSeen:
+        return self.execution(wire.decode_fill(raw), now_ms)
+
+    def execution(self, row: wire.FillRow, now_ms: int) -> ExecutionSeen:
         """The venue's own deals (liquidation, deleverage) have no tick: their price is rounded against us."""
-        row = wire.decode_fill(raw)
         market, side = self.market(row.market), _side(row.side)
         client_id = ours(row.external_order_id or self._names.get(str(row.order_id)))
         forced = FORCED.get(row.trade_type)
@@ -138,7 +140,7 @@ class Rows:
             at_ms=_when(row.created_time, now_ms),
         )
 
-    def position(self, raw: msgspec.Raw | bytes, now_ms: int) -> PositionSeen:
+    def position(self, raw: msgspec.Raw, now_ms: int) -> PositionSeen:
         """Signed lots. A CLOSED one still shows its last size, and is flat."""
         row = wire.decode_position(raw)
         market = self.market(row.market)
@@ -160,7 +162,7 @@ class Rows:
             at_ms=_when(row.updated_at, now_ms),
         )
 
-    def balance(self, raw: msgspec.Raw | bytes, now_ms: int) -> BalanceSeen:
+    def balance(self, raw: msgspec.Raw, now_ms: int) -> BalanceSeen:
         """Maintenance margin is `marginRatio` of the equity."""
         return _balance(wire.decode_balance(raw), now_ms)
 
@@ -282,7 +284,7 @@ class ExtendedAccountFeed:
 
     def _content(self, frame: wire.AccountFrame, now_ms: int) -> list[Any]:
         try:
-            data = wire.decode_account_data(frame.data or b"{}")
+            data = wire.decode_account_data(frame.data)
         except wire.UNREADABLE as error:
             return self._unclear(f"{frame.type}: {error}", now_ms)
         match frame.type:
@@ -290,7 +292,7 @@ class ExtendedAccountFeed:
                 events = self._told(data.orders, self._order, now_ms)
             case "POSITION" if data.positions is not None:
                 events = self._told(data.positions, self._position, now_ms)
-            case "BALANCE" if data.balance is not None:
+            case "BALANCE" if wire.told(data.balance):
                 events = self._told([data.balance], self._balance, now_ms)
             case "TRADE" if data.trades is not None:
                 return self._told(data.trades, self._fill, now_ms)

@@ -213,11 +213,11 @@ def outcome(request: Request, external_id: str, status: int | None, body: bytes)
 def _success(request: Request, external_id: str, status: int, answer: wire.Answer) -> SendOutcome:
     if not (request.method == "POST" and request.url.endswith(ORDER_PATH)):
         silent = request.method == "PATCH" or "/deadmanswitch" in request.url
-        if answer.status == "OK" or (silent and answer.data is None):
+        if answer.status == "OK" or (silent and not wire.told(answer.data)):
             return SendOutcome(SendVerdict.ACCEPTED, "")
         return SendOutcome(SendVerdict.UNKNOWN, _told(status, answer))
     try:
-        placed = wire.decode_placed(answer.data or b"{}")
+        placed = wire.decode_placed(answer.data)
     except wire.UNREADABLE as error:
         return SendOutcome(SendVerdict.UNKNOWN, f"{status}, but without an order id: {error}"[:REASON_CHARS_MAX])
     if answer.status != "OK" or placed.external_id != external_id:

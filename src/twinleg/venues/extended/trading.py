@@ -15,11 +15,12 @@ from twinleg.core.trading import (
     AccountEvent,
     AccountRead,
     AccountSnapshot,
-    ExecutionSeen,
     FeesSeen,
     Incident,
     Lane,
     LeverageSeen,
+    OrderSeen,
+    PositionSeen,
     SendOutcome,
     SendVerdict,
     Signed,
@@ -33,6 +34,7 @@ from twinleg.venues.extended.venue import account_url
 
 LANE = "stark"
 Row = TypeVar("Row")
+Seen = TypeVar("Seen")
 
 
 class ExtendedTrading:
@@ -144,7 +146,7 @@ class ExtendedTrading:
 
     def fills(self, since_ms: int, now_ms: int) -> AccountRead:
         """All fills from `since_ms` on, in pages, newest first; at most FILL_PAGES_MAX pages."""
-        return self._fills_page(since_ms, (), None, 1)
+        return self._fills_page(since_ms, (), 1)
 
     def positions(self, now_ms: int) -> AccountRead:
         """All open positions."""
@@ -188,57 +190,49 @@ class ExtendedTrading:
         )
 
     def _listed(
-        self, kind: str, read: Callable[[msgspec.Raw, int], AccountEvent], body: bytes, now_ms: int
+        self, kind: str, read: Callable[..., OrderSeen | PositionSeen], body: bytes, now_ms: int
     ) -> list[AccountEvent]:
-        rows = tuple(_read(read, raw, now_ms) for raw in _rows(body))
-        return [AccountSnapshot(facts.NAME, kind, None, rows, now_ms)]  # type: ignore[arg-type]
+        rows = tuple(_clear(partial(read, now_ms=now_ms), raw) for raw in _rows(body))
+        return [AccountSnapshot(facts.NAME, kind, None, rows, now_ms)]
 
     def _of_order(self, client_id: str, body: bytes, now_ms: int) -> list[AccountEvent]:
-        seen = [_read(self._rows.order, raw, now_ms) for raw in _rows(body)]
+        seen = [_clear(partial(self._rows.order, now_ms=now_ms), raw) for raw in _rows(body)]
         return [order for order in seen if order.client_id == client_id]
 
     def _fills_of_order(self, client_id: str, body: bytes, now_ms: int) -> list[AccountEvent]:
-        seen = [_read(self._rows.fill, raw, now_ms) for raw in _rows(body)]
+        seen = [_clear(partial(self._rows.fill, now_ms=now_ms), raw) for raw in _rows(body)]
         return [fill for fill in seen if fill.client_id == client_id]
 
-    def _fills_page(
-        self, since_ms: int, before: tuple[ExecutionSeen, ...], cursor: str | None, page: int
-    ) -> AccountRead:
+    def _fills_page(self, since_ms: int, before: tuple[wire.FillRow, ...], page: int) -> AccountRead:
         """One page after `before`. Its snapshot is complete from the oldest fill on, or from `since_ms` at the end."""
-        query: dict[str, str | int] = {"limit": facts.FILL_ROWS} | ({} if cursor is None else {"cursor": cursor})
+        cursor = {"cursor": str(before[-1].id)} if before else {}
 
-        def read(body: bytes, now_ms: int) -> tuple[tuple[ExecutionSeen, ...], int, str | None]:
-            raws = _rows(body)
-            heads = [_read(lambda raw, _: wire.decode_fill(raw), raw, now_ms) for raw in raws]
-            oldest_ms = min((head.created_time for head in heads), default=since_ms - 1)
-            kept = [raw for raw, head in zip(raws, heads, strict=True) if head.created_time >= since_ms]
-            rows = before + tuple(_read(self._rows.fill, raw, now_ms) for raw in kept)
-            ended = oldest_ms < since_ms
-            return rows, since_ms if ended else oldest_ms + 1, None if ended else str(heads[-1].id)
+        def read(body: bytes) -> tuple[tuple[wire.FillRow, ...], bool]:
+            rows = tuple(_clear(wire.decode_fill, raw) for raw in _rows(body))
+            return before + rows, not rows or min(row.created_time for row in rows) < since_ms
 
         def parse(body: bytes, now_ms: int) -> list[AccountEvent]:
-            rows, complete_ms, _ = read(body, now_ms)
-            return [AccountSnapshot(facts.NAME, "fills", complete_ms, rows, now_ms)]
+            rows, ended = read(body)
+            complete_ms = since_ms if ended else min(row.created_time for row in rows) + 1
+            wanted = [row for row in rows if row.created_time >= since_ms]
+            seen = tuple(_clear(partial(self._rows.execution, now_ms=now_ms), row) for row in wanted)
+            return [AccountSnapshot(facts.NAME, "fills", complete_ms, seen, now_ms)]
 
         def more(body: bytes) -> AccountRead | None:
-            rows, _, last = read(body, 0)
-            return (
-                None
-                if last is None or page >= facts.FILL_PAGES_MAX
-                else self._fills_page(since_ms, rows, last, page + 1)
-            )
+            rows, ended = read(body)
+            return None if ended or page >= facts.FILL_PAGES_MAX else self._fills_page(since_ms, rows, page + 1)
 
-        return AccountRead(self._door.get("/user/trades", **query), parse, more)
+        return AccountRead(self._door.get("/user/trades", limit=facts.FILL_ROWS, **cursor), parse, more)
 
     def _balance(self, body: bytes, now_ms: int) -> list[AccountEvent]:
-        seen = _read(self._rows.balance, _object(body), now_ms)
+        seen = _clear(partial(self._rows.balance, now_ms=now_ms), _object(body))
         return [AccountSnapshot(facts.NAME, "balance", None, (seen,), now_ms)]
 
     def _fees(self, body: bytes, now_ms: int) -> list[AccountEvent]:
         rates: dict[str, tuple[Decimal, Decimal]] = {}
         events: list[AccountEvent] = []
         for raw in _rows(body):
-            row = _read(lambda raw, _: wire.decode_fee(raw), raw, now_ms)
+            row = _clear(wire.decode_fee, raw)
             key = f"{facts.NAME}:{row.market}"
             maker, taker = _rate(row.maker_fee_rate), _rate(row.taker_fee_rate)
             rates[key] = maker, taker
@@ -249,13 +243,13 @@ class ExtendedTrading:
         return events
 
     def _leverage(self, body: bytes, now_ms: int) -> list[AccountEvent]:
-        rows = [_read(lambda raw, _: wire.decode_leverage(raw), raw, now_ms) for raw in _rows(body)]
+        rows = [_clear(wire.decode_leverage, raw) for raw in _rows(body)]
         return [
             LeverageSeen(facts.NAME, f"{facts.NAME}:{row.market}", wire.number(row.leverage), now_ms) for row in rows
         ]
 
     def _account(self, body: bytes, now_ms: int) -> list[AccountEvent]:
-        row = _read(lambda raw, _: wire.decode_account(raw), _object(body), now_ms)
+        row = _clear(wire.decode_account, _object(body))
         keys, wrong = self._keys, []
         if row.status != "ACTIVE":
             wrong.append(f"the account is {row.status[:60]}")
@@ -273,7 +267,7 @@ def _object(body: bytes) -> msgspec.Raw:
         answer = wire.decode_answer(body)
     except wire.UNREADABLE as error:
         raise WireError(f"unreadable: {error}: {body[:80]!r}") from error
-    if answer.status != "OK" or answer.error is not None or answer.data is None:
+    if answer.status != "OK" or answer.error is not None or not wire.told(answer.data):
         refusal = answer.error or wire.Refusal()
         raise WireError(f"status {answer.status!r:.40}, error {refusal.code!r:.40}: {(refusal.message or '')[:200]}")
     return answer.data
@@ -286,12 +280,13 @@ def _rows(body: bytes) -> list[msgspec.Raw]:
         raise WireError(f"not a list: {error}: {body[:80]!r}") from error
 
 
-def _read(read: Callable[[msgspec.Raw, int], Row], raw: msgspec.Raw, now_ms: int) -> Row:
+def _clear(read: Callable[[Row], Seen], row: Row) -> Seen:
     """One row. Raises WireError: in an answer to a question, one row that is not clear makes it no answer."""
     try:
-        return read(raw, now_ms)
+        return read(row)
     except UNREADABLE as error:
-        raise WireError(f"{error}: {bytes(raw)[:100]!r}") from error
+        shown = bytes(row)[:100] if isinstance(row, msgspec.Raw) else row
+        raise WireError(f"{error}: {shown!r:.200}") from error
 
 
 def _rate(text: str) -> Decimal:
