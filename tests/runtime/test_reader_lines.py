@@ -228,6 +228,15 @@ async def test_a_history_that_fails_degrades_and_leaves_the_listing_alone() -> N
         assert bench.board.health["one", "rest"].state is StreamState.LIVE
 
 
+async def test_a_venue_without_a_listing_is_down_whatever_else_fails() -> None:
+    bench = Bench()
+    bench.fails |= {"markets": Reply(503, b"closed"), "clock": Reply(429, b"slow down")}
+    async with bench.running():
+        await bench.clock.advance(5)
+        health = bench.board.health["one", "rest"]
+        assert (health.state, health.reason) == (StreamState.DOWN, "markets: HTTP 503: closed")
+
+
 async def test_a_wall_clock_that_jumps_back_stops_no_reading() -> None:
     bench = Bench()
     bench.paired()

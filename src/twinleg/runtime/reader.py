@@ -106,7 +106,10 @@ class VenueReader:
         LOG.warning("%s %s: %s; again in %d s", self.venue.name, name, reason, wait_ms // 1_000)
         if name == "markets":
             self.trouble = reason
-        self._health(StreamState.DOWN if name == "markets" else StreamState.DEGRADED, f"{name}: {reason}")
+        if self.trouble is None:
+            self._health(StreamState.DEGRADED, f"{name}: {reason}")
+        else:  # without a listing nothing works, whatever else fails
+            self._health(StreamState.DOWN, f"markets: {self.trouble}")
 
     def _health(self, state: StreamState, reason: str) -> None:
         known = self._board.health.get((self.venue.name, "rest"))
