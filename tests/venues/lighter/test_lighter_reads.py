@@ -122,8 +122,8 @@ def test_rates_without_rows_are_an_error() -> None:
 
 def test_hours() -> None:
     hour = facts.HOUR_MS
-    assert reads.next_hour_ms(5 * hour) == reads.next_hour_ms(5 * hour + 1) == 6 * hour
-    assert reads.nearest_hour_ms(5 * hour - 5) == reads.nearest_hour_ms(5 * hour + 5) == 5 * hour
+    assert wire.next_hour_ms(5 * hour) == wire.next_hour_ms(5 * hour + 1) == 6 * hour
+    assert wire.nearest_hour_ms(5 * hour - 5) == wire.nearest_hour_ms(5 * hour + 5) == 5 * hour
 
 
 @pytest.mark.parametrize("text", ["nan", "inf", "-inf", "x", "1e999"])

@@ -78,6 +78,9 @@ CHAIN_MAINNET, CHAIN_TESTNET = 304, 300
 """Mixed into every hash (lighter-sdk 1.1.8, SignerClient)."""
 
 TX_CREATE_ORDER, TX_CANCEL_ORDER, TX_CANCEL_ALL, TX_MODIFY_ORDER, TX_UPDATE_LEVERAGE = 14, 15, 16, 17, 20
+TX_CHANGE_KEY, TX_DELEVERAGE, TX_EXIT_POSITION, TX_LIQUIDATE = 8, 23, 24, 26
+TX_FAILED = 0
+"""Status of a transaction that the sequencer refused; 1 = pending, 2 = executed, 3 = pending final state."""
 LIMIT, MARKET, STOP_LOSS, STOP_LOSS_LIMIT, TAKE_PROFIT, TAKE_PROFIT_LIMIT, TWAP = range(7)
 IMMEDIATE_OR_CANCEL, GOOD_TILL_TIME, POST_ONLY = range(3)
 CANCEL_ALL_NOW, CANCEL_ALL_SCHEDULED, CANCEL_ALL_ABORT = range(3)
@@ -106,6 +109,12 @@ TOKEN_LIFE_MS, TOKEN_RENEW_MS = 7 * HOUR_MS, 6 * HOUR_MS
 
 FEE_TICKS_PER_ONE = 1_000_000
 """Fees of accounts and trades are integers of 1e-6 (recorded trades: 28 is 0.0028 %)."""
+
+ACCOUNT_MESSAGES_PER_MINUTE = CLIENT_MESSAGES_PER_MINUTE - FEED_MESSAGES_PER_MINUTE
+"""The private stream's share: five topics, asked for twice a minute at most."""
+
+FILLS_SEEN_MAX = 4_096
+"""Fills remembered, so that replayed ones are not told again; a replay is far shorter."""
 
 PAGE_ROWS_MAX = 100
 """Rows per page of trades, inactive orders and position funding (lighter-sdk 1.1.8)."""

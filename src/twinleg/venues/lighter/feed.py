@@ -29,7 +29,6 @@ from twinleg.core.messages import (
 from twinleg.core.subscriptions import Pace, Subscriptions
 from twinleg.core.venue import WireError
 from twinleg.venues.lighter import facts, wire
-from twinleg.venues.lighter.reads import nearest_hour_ms, next_hour_ms
 
 MS_NS = 1_000_000
 STATS_TOPIC = "market_stats/all"
@@ -345,14 +344,14 @@ class LighterFeed(Session):
         settled = wire.number(body.funding_rate)
         if settled is not None and body.funding_timestamp is not None:
             rate = wire.rate_per_hour(settled / 100, facts.RATE_PER_HOUR_MAX)
-            at_ms = nearest_hour_ms(body.funding_timestamp)
+            at_ms = wire.nearest_hour_ms(body.funding_timestamp)
             if self._settled_ms.get(key, 0) < at_ms <= venue_ms + facts.HOUR_MS:
                 self._settled_ms[key] = at_ms
                 events.append(FundingSettled(key, rate, 1.0, None, at_ms, FundingSource.STREAM))
         predicted = wire.number(body.current_funding_rate)
         if predicted is not None:
             rate = wire.rate_per_hour(predicted / 100, facts.RATE_PER_HOUR_MAX)
-            events.append(FundingPredicted(key, rate, next_hour_ms(venue_ms), FundingSource.STREAM, venue_ms))
+            events.append(FundingPredicted(key, rate, wire.next_hour_ms(venue_ms), FundingSource.STREAM, venue_ms))
         return events
 
     def _prints(self, frame: wire.Frame, now_ms: int) -> list[MarketEvent]:

@@ -6,11 +6,14 @@ accepted (`code` 200) is only queued: it may still fail there, which the account
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from urllib.parse import urlencode
+
+import msgspec
 
 from twinleg.core.messages import Market
 from twinleg.core.orders import Intent, Side, TimeInForce
-from twinleg.core.trading import Lane, SendOutcome, SendVerdict, Signed, number_of
+from twinleg.core.trading import Incident, Lane, OrderSeen, SendOutcome, SendVerdict, Signed, client_id_of, number_of
 from twinleg.core.venue import Request
 from twinleg.venues.lighter import facts, wire
 from twinleg.venues.lighter.sign import OrderFields, Transaction
@@ -28,6 +31,15 @@ HINTS = {
     21136: "the signer is outdated",
 }
 REASON_CHARS_MAX = 200
+
+ACCOUNT_CHANGES = {
+    facts.TX_CHANGE_KEY: "key_changed",
+    facts.TX_DELEVERAGE: "deleverage",
+    facts.TX_EXIT_POSITION: "exit_position",
+    facts.TX_LIQUIDATE: "liquidation",
+}
+"""Transactions that happen to the account, and the incident each is."""
+TOLD_WHEN_FAILED = frozenset({facts.TX_CANCEL_ALL, facts.TX_UPDATE_LEVERAGE})
 
 TRIGGERED = frozenset({facts.STOP_LOSS, facts.STOP_LOSS_LIMIT, facts.TAKE_PROFIT, facts.TAKE_PROFIT_LIMIT})
 IMMEDIATE_ONLY = frozenset({facts.MARKET, facts.STOP_LOSS, facts.TAKE_PROFIT})
@@ -147,6 +159,44 @@ def read_reply(signed: Signed, status: int | None, body: bytes) -> SendOutcome:
     if reply.code != CLIENT_ORDER_INDEX_EXISTS and any(reply.code in codes for codes in REFUSED):
         return SendOutcome(SendVerdict.REJECTED, reason, lane_spent=False)
     return _unknown(reason, status)
+
+
+def transaction_result(
+    raw: msgspec.Raw, market_of: Callable[[int], Market | None], now_ms: int
+) -> list[OrderSeen | Incident]:
+    """What a transaction's result tells beside the orders: one that failed after it was accepted placed nothing.
+
+    Raises one of wire.UNREADABLE.
+    """
+    row = wire.decode_transaction(raw)
+    if row.status != facts.TX_FAILED:
+        kind = ACCOUNT_CHANGES.get(row.type)
+        return [Incident(facts.NAME, kind, f"transaction {row.hash:.90}", now_ms)] if kind else []
+    reason = f"failed at the sequencer: {row.event_info[:REASON_CHARS_MAX]}"
+    if row.type in TOLD_WHEN_FAILED:
+        return [Incident(facts.NAME, "transaction_failed", f"type {row.type}: {reason}", now_ms)]
+    if row.type != facts.TX_CREATE_ORDER or str(CLIENT_ORDER_INDEX_EXISTS) in row.event_info:
+        return []  # of an index that exists already, another transaction's order is there
+    info = wire.decode_create_info(row.info)
+    market = market_of(info.market_index)
+    if market is None:
+        return []
+    return [
+        OrderSeen(
+            venue=facts.NAME,
+            market=market.key,
+            client_id=client_id_of(info.client_order_index),
+            venue_order_id="",
+            side=Side.SELL if info.is_ask else Side.BUY,
+            size_lots=info.base_amount // market.size_grid.step,
+            filled_lots=0,
+            price_ticks=info.price // market.price_grid.step or None,
+            reduce_only=bool(info.reduce_only),
+            resting=False,
+            reason=reason,
+            at_ms=now_ms,
+        )
+    ]
 
 
 def _accepted(signed: Signed, reply: wire.SendReply) -> SendOutcome:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from fractions import Fraction
+from itertools import pairwise
+from typing import TypeVar
 
-from twinleg.core.amounts import AmountError, Grid
+import msgspec
+
+from twinleg.core.amounts import AmountError, Grid, micro_usd
 from twinleg.core.messages import (
     FundingPredicted,
     FundingSettled,
@@ -15,8 +20,23 @@ from twinleg.core.messages import (
     MarketStatus,
     VenueClock,
 )
+from twinleg.core.trading import (
+    AccountEvent,
+    AccountSnapshot,
+    BalanceSeen,
+    ExecutionSeen,
+    FeesSeen,
+    FundingPaid,
+    Incident,
+    OrderSeen,
+    PositionSeen,
+)
 from twinleg.core.venue import WireError
-from twinleg.venues.lighter import facts, wire
+from twinleg.venues.lighter import facts, orders, wire
+from twinleg.venues.lighter.account import UNTRUSTED, Rows
+from twinleg.venues.lighter.account import balance as balance_seen
+
+Result = TypeVar("Result")
 
 DECIMALS_MAX = 18
 SECOND_MS = 1_000
@@ -65,7 +85,7 @@ def funding_rates(keys: Mapping[int, str], body: bytes, now_ms: int) -> list[Mar
         except (*wire.UNREADABLE, WireError):
             continue  # no reading of this market: the others are unharmed, and an old one grows stale by itself
         key = keys[row.market_id]
-        events.append(FundingPredicted(key, rate, next_hour_ms(now_ms), FundingSource.REST, now_ms))
+        events.append(FundingPredicted(key, rate, wire.next_hour_ms(now_ms), FundingSource.REST, now_ms))
     return events
 
 
@@ -93,14 +113,129 @@ def venue_clock(body: bytes, now_ms: int) -> list[MarketEvent]:
     return [VenueClock(facts.NAME, offset_ms, 0, now_ms)]
 
 
-def next_hour_ms(at_ms: int) -> int:
-    """The full hour after `at_ms`, when funding is next charged."""
-    return (at_ms // facts.HOUR_MS + 1) * facts.HOUR_MS
+def open_orders(rows: Rows, body: bytes, now_ms: int) -> list[AccountEvent]:
+    """GET accountActiveOrders -> one AccountSnapshot, all of it or WireError: a listing with a hole proves nothing."""
+    reply = _private(body)
+    if reply.next_cursor:
+        raise WireError("the listing of open orders goes on, and we know no way to ask for the rest")
+    return _snapshot("orders", [row for raw in _listed(reply.orders) for row in _row(rows.order, raw, now_ms)], now_ms)
 
 
-def nearest_hour_ms(at_ms: int) -> int:
-    """The full hour a settlement belongs to: venues stamp it some ms or seconds off."""
-    return (at_ms + facts.HOUR_MS // 2) // facts.HOUR_MS * facts.HOUR_MS
+def orders_named(rows: Rows, client_id: str, body: bytes, now_ms: int) -> list[AccountEvent]:
+    """GET accountOrders -> OrderSeen of one of our orders, open or over, if the venue knows it. Raises WireError."""
+    seen = [row for raw in _listed(_private(body).orders) for row in _row(rows.order, raw, now_ms)]
+    return [row for row in seen if isinstance(row, OrderSeen) and row.client_id == client_id]
+
+
+def positions(rows: Rows, body: bytes, now_ms: int) -> list[AccountEvent]:
+    """GET account -> one AccountSnapshot of all positions, then the leverage of each market. Raises WireError.
+
+    Positions may be `null` where there never was one, which is believed of an account with no profit or loss only.
+    """
+    row = _account(rows.account_index, body)
+    if row.positions is None and row.collateral != row.total_asset_value:
+        raise WireError("no positions listed, and yet a profit or loss")
+    try:
+        seen = [event for each in row.positions or () for event in rows.position(each, now_ms)]
+    except UNTRUSTED as error:
+        raise WireError(f"bad position: {error}") from error
+    held = [event for event in seen if isinstance(event, PositionSeen)]
+    return [
+        *_snapshot("positions", held, now_ms),
+        *(event for event in seen if not isinstance(event, PositionSeen | Incident)),
+        *(event for event in seen if isinstance(event, Incident)),
+    ]
+
+
+def balance(rows: Rows, body: bytes, now_ms: int) -> list[AccountEvent]:
+    """GET account -> one AccountSnapshot with the balance. Raises WireError."""
+    row = _account(rows.account_index, body)
+    maintenance = row.cross_maintenance_margin_requirement
+    seen = balance_seen(row.total_asset_value, row.available_balance, maintenance, now_ms)
+    return _snapshot("balance", [seen], now_ms)
+
+
+def fees(body: bytes, now_ms: int) -> list[AccountEvent]:
+    """GET accountLimits -> the account's own fees, the same in every market. Raises WireError."""
+    reply = _private(body)
+    maker, taker = reply.current_maker_fee_tick, reply.current_taker_fee_tick
+    if maker is None or taker is None:
+        raise WireError("no fees in accountLimits")
+    bps = 10_000 / facts.FEE_TICKS_PER_ONE
+    return [FeesSeen(facts.NAME, None, round(maker * bps, 6), round(taker * bps, 6), now_ms)]
+
+
+class FillsPage(msgspec.Struct, frozen=True):
+    """A page of the account's trades, newest first. `oldest_ms` is None where the page is empty."""
+
+    seen: tuple[ExecutionSeen | Incident, ...]
+    oldest_ms: int | None
+    cursor: str | None
+    """Where the next page starts, None at the end."""
+
+
+def fills_page(rows: Rows, body: bytes, now_ms: int) -> FillsPage:
+    """GET trades -> one page. Raises WireError, also when it is not sorted as asked: then it would prove nothing.
+
+    No trades may be `null` or absent (recorded); `code` 200 says that it is no error.
+    """
+    reply = _private(body)
+    raws = [] if isinstance(reply.trades, msgspec.UnsetType) else reply.trades or []
+    times = [_row(wire.decode_fill, raw).timestamp for raw in raws]
+    if any(one < other for one, other in pairwise(times)):
+        raise WireError("trades are not sorted newest first")
+    seen = tuple(each for raw in raws for each in _row(rows.executions, raw, now_ms))
+    return FillsPage(seen, times[-1] if times else None, reply.next_cursor or None)
+
+
+def fills_named(rows: Rows, client_id: str, body: bytes, now_ms: int) -> list[AccountEvent]:
+    """GET trades -> the executions of one order of ours on this page. Raises WireError."""
+    seen = fills_page(rows, body, now_ms).seen
+    return [each for each in seen if isinstance(each, ExecutionSeen) and each.client_id == client_id]
+
+
+def fills_snapshot(seen: Iterable[ExecutionSeen | Incident], since_ms: int, now_ms: int) -> list[AccountEvent]:
+    """Executions as a listing that is complete from `since_ms` on, each of them once, oldest first."""
+    found = dict.fromkeys(seen)
+    fills = [each for each in found if isinstance(each, ExecutionSeen) and each.at_ms >= since_ms]
+    fills.sort(key=lambda each: (each.at_ms, int(each.fill_id)))
+    incidents = [each for each in found if isinstance(each, Incident)]
+    return [AccountSnapshot(facts.NAME, "fills", since_ms, tuple(fills), now_ms), *incidents]
+
+
+def funding_paid(rows: Rows, body: bytes, now_ms: int) -> list[AccountEvent]:
+    """GET positionFunding -> FundingPaid, oldest first, as far as the page goes. Raises WireError.
+
+    The sign of the rate follows from who paid whom: positive = longs pay.
+    """
+    events: list[AccountEvent] = []
+    for raw in _listed(_private(body).position_fundings):
+        row = _row(wire.decode_paid, raw)
+        market = rows.market(row.market_id)
+        if market is not None:
+            events.append(_paid(market.key, row))
+    return sorted(events, key=lambda event: event.settled_at_ms if isinstance(event, FundingPaid) else now_ms)
+
+
+def transaction(rows: Rows, body: bytes, now_ms: int) -> list[AccountEvent]:
+    """GET tx -> what its result tells: a failed order was never placed; nothing where the order itself tells."""
+    _private(body)
+    return [*_row(orders.transaction_result, msgspec.Raw(body), rows.market, now_ms)]
+
+
+def next_nonce(body: bytes) -> int:
+    """GET nextNonce -> the number the key's next transaction takes. Raises WireError."""
+    nonce = _private(body).nonce
+    if nonce is None or not 0 <= nonce <= facts.NONCE_MAX:
+        raise WireError(f"not a nonce: {nonce}")
+    return nonce
+
+
+def key_registered(slot: str, body: bytes, now_ms: int) -> list[AccountEvent]:
+    """GET apikeys -> an Incident if no key is registered in the slot, else nothing. Raises WireError."""
+    if any(str(row.api_key_index) == slot and row.public_key for row in _private(body).api_keys or ()):
+        return []
+    return [Incident(facts.NAME, "key_unknown", f"no API key is registered in slot {slot} of this account", now_ms)]
 
 
 def _reply(body: bytes) -> wire.Reply:
@@ -111,6 +246,58 @@ def _reply(body: bytes) -> wire.Reply:
     if reply.code != 200:
         raise WireError(f"error {reply.code}: {reply.message[:200]}")
     return reply
+
+
+def _private(body: bytes) -> wire.PrivateReply:
+    try:
+        reply = wire.decode_private(body)
+    except wire.UNREADABLE as error:
+        raise WireError(f"unreadable: {error}: {body[:80]!r}") from error
+    if reply.code != 200:
+        raise WireError(f"error {reply.code}: {reply.message[:200]}")
+    return reply
+
+
+def _listed(rows: list[msgspec.Raw] | msgspec.UnsetType | None) -> list[msgspec.Raw]:
+    """Rows of a listing. `null` is none of them (Go writes an empty list so); a listing that is absent is no answer."""
+    if isinstance(rows, msgspec.UnsetType):
+        raise WireError("the answer has no listing")
+    return rows or []
+
+
+def _row(read: Callable[..., Result], *arguments: object) -> Result:
+    try:
+        return read(*arguments)
+    except UNTRUSTED as error:
+        raise WireError(f"bad row: {error}") from error
+
+
+def _snapshot(
+    kind: str, events: Sequence[OrderSeen | PositionSeen | BalanceSeen | Incident], now_ms: int
+) -> list[AccountEvent]:
+    rows = tuple(event for event in events if not isinstance(event, Incident))
+    incidents = dict.fromkeys(event for event in events if isinstance(event, Incident))
+    return [AccountSnapshot(facts.NAME, kind, None, rows, now_ms), *incidents]
+
+
+def _account(index: int, body: bytes) -> wire.AccountRow:
+    found = [_row(wire.decode_account, raw) for raw in _listed(_private(body).accounts)]
+    row = next((each for each in found if each.index == index), None)
+    if row is None:
+        raise WireError(f"account {index} is not in the answer")
+    return row
+
+
+def _paid(key: str, row: wire.PaidRow) -> FundingPaid:
+    amount = Fraction(_row(Grid(decimals=18).parse, row.change), 10**18)
+    at_ms = row.timestamp * SECOND_MS if row.timestamp in PLAUSIBLE_S else row.timestamp
+    if at_ms // SECOND_MS not in PLAUSIBLE_S:
+        raise WireError(f"not a time: {row.timestamp}")
+    rate = wire.number(row.rate)
+    if rate is not None:
+        rate = abs(wire.rate_per_hour(rate, facts.RATE_PER_HOUR_MAX))
+        rate = -rate if (amount > 0) is (row.position_side == "long") else rate
+    return FundingPaid(facts.NAME, key, micro_usd(amount), rate, wire.nearest_hour_ms(at_ms))
 
 
 def _market(row: wire.MarketDetails) -> Market:
@@ -177,7 +364,7 @@ def _settled(key: str, row: wire.FundingRow) -> FundingSettled:
         rate_per_hour=-rate if row.direction == "short" else rate,
         interval_hours=1.0,
         price=abs(value) / rate if value and rate else None,
-        settled_at_ms=nearest_hour_ms(row.timestamp * SECOND_MS),
+        settled_at_ms=wire.nearest_hour_ms(row.timestamp * SECOND_MS),
         source=FundingSource.HISTORY,
     )
 

@@ -13,6 +13,16 @@ from twinleg.venues.lighter import facts, reads
 from twinleg.venues.lighter.feed import LighterFeed
 
 
+def rest_base(url: str) -> str:
+    """The REST base, given with or without its version."""
+    return url.rstrip("/").removesuffix("/api/v1")
+
+
+def stream_address(url: str) -> str:
+    """The stream's address, given with or without its path."""
+    return url.rstrip("/").removesuffix("/stream") + "/stream"
+
+
 class LighterVenue:
     """`rest_url` such as "https://mainnet.zklighter.elliot.ai", `stream_url` such as "wss://.../stream"."""
 
@@ -21,8 +31,8 @@ class LighterVenue:
     limits = facts.LIMITS
 
     def __init__(self, rest_url: str, stream_url: str) -> None:
-        self._rest_url = rest_url.rstrip("/").removesuffix("/api/v1")
-        self._stream_url = stream_url.rstrip("/").removesuffix("/stream") + "/stream"
+        self._rest_url = rest_base(rest_url)
+        self._stream_url = stream_address(stream_url)
 
     def list_markets(self) -> Read:
         """All facts of all markets in one request."""

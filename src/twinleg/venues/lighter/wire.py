@@ -11,6 +11,7 @@ from math import isfinite
 import msgspec
 
 from twinleg.core.venue import WireError
+from twinleg.venues.lighter import facts
 
 UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 """All that msgspec raises on bytes that are not what a decoder expects (2 million mutated frames; msgspec 0.22)."""
@@ -133,6 +134,141 @@ class Reply(msgspec.Struct, gc=False):
     funding_rates: list[msgspec.Raw] | None = None
 
 
+class OrderRow(msgspec.Struct, gc=False):
+    """An order, in listings and streams. Indexes are the venue's and ours (0 = none); times ms."""
+
+    order_index: int
+    market_index: int
+    owner_account_index: int
+    initial_base_amount: str
+    filled_base_amount: str
+    price: str
+    is_ask: bool
+    status: str
+    client_order_index: int = 0
+    reduce_only: bool = False
+    updated_at: int = 0
+
+
+class FillRow(msgspec.Struct, gc=False):
+    """A trade of ours, in listings and streams. Fees are ticks of 1e-6, left out when zero; `timestamp` ms."""
+
+    trade_id: int
+    market_id: int
+    price: str
+    size: str
+    ask_id: int
+    bid_id: int
+    ask_account_id: int
+    bid_account_id: int
+    is_maker_ask: bool
+    timestamp: int
+    type: str = "trade"
+    ask_client_id: int = 0
+    bid_client_id: int = 0
+    taker_fee: int = 0
+    maker_fee: int = 0
+
+
+class PositionRow(msgspec.Struct, gc=False):
+    """A position: `position` without sign, `sign` its side; flat ones stay listed. Margin fraction in percent."""
+
+    market_id: int
+    sign: int
+    position: str
+    avg_entry_price: str | float | None = None
+    liquidation_price: str | float | None = None
+    unrealized_pnl: str | float | None = None
+    initial_margin_fraction: str | float | None = None
+
+
+class AccountRow(msgspec.Struct, gc=False):
+    """An account of /account. Money in USDC."""
+
+    index: int
+    collateral: str
+    available_balance: str
+    total_asset_value: str
+    positions: list[PositionRow] | None
+    cross_initial_margin_requirement: str | None = None
+    cross_maintenance_margin_requirement: str | None = None
+
+
+class UserStats(msgspec.Struct, gc=False):
+    """The account's balance as streamed. Money in USDC."""
+
+    portfolio_value: str
+    available_balance: str
+
+
+class PaidRow(msgspec.Struct, gc=False):
+    """A row of positionFunding. `change` + = received; `position_side` "long" or "short"."""
+
+    timestamp: int
+    market_id: int
+    change: str
+    rate: str | float | None = None
+    position_side: str = ""
+
+
+class TransactionRow(msgspec.Struct, gc=False):
+    """A transaction with its result. `info` and `event_info` are JSON in text; `status` 0 = failed."""
+
+    hash: str
+    type: int
+    status: int
+    info: str = ""
+    event_info: str = ""
+
+
+class CreateInfo(msgspec.Struct, rename="pascal", gc=False):
+    """What we need of `info` of a create-order transaction."""
+
+    market_index: int
+    client_order_index: int
+    base_amount: int
+    price: int
+    is_ask: int
+    reduce_only: int
+
+
+class ApiKeyRow(msgspec.Struct, gc=False):
+    """A registered API key."""
+
+    api_key_index: int
+    public_key: str
+
+
+class PrivateReply(msgspec.Struct, gc=False):
+    """Any REST body about an account. A list that is UNSET was not in it at all, None is `null`."""
+
+    code: int
+    message: str = ""
+    next_cursor: str | None = None
+    orders: list[msgspec.Raw] | msgspec.UnsetType | None = msgspec.UNSET
+    trades: list[msgspec.Raw] | msgspec.UnsetType | None = msgspec.UNSET
+    accounts: list[msgspec.Raw] | msgspec.UnsetType | None = msgspec.UNSET
+    position_fundings: list[msgspec.Raw] | msgspec.UnsetType | None = msgspec.UNSET
+    api_keys: list[ApiKeyRow] | None = None
+    nonce: int | None = None
+    current_maker_fee_tick: int | None = None
+    current_taker_fee_tick: int | None = None
+
+
+class AccountFrame(msgspec.Struct, gc=False):
+    """Any frame of a private stream."""
+
+    type: str = ""
+    channel: str = ""
+    orders: msgspec.Raw = msgspec.Raw(b"null")
+    trades: msgspec.Raw = msgspec.Raw(b"null")
+    positions: msgspec.Raw = msgspec.Raw(b"null")
+    stats: msgspec.Raw = msgspec.Raw(b"null")
+    txs: list[msgspec.Raw] | None = None
+    error: StreamError | None = None
+    close_in_ms: int = 0
+
+
 class SendReply(msgspec.Struct, gc=False):
     """The answer to sendTx, good or bad. `tx_hash` as we computed it before."""
 
@@ -155,12 +291,27 @@ decode_trade = msgspec.json.Decoder(TradeBody).decode
 decode_market = msgspec.json.Decoder(MarketDetails).decode
 decode_rate = msgspec.json.Decoder(RateRow).decode
 decode_reply = msgspec.json.Decoder(Reply).decode
+decode_order = msgspec.json.Decoder(OrderRow).decode
+decode_fill = msgspec.json.Decoder(FillRow).decode
+decode_position = msgspec.json.Decoder(PositionRow).decode
+decode_account = msgspec.json.Decoder(AccountRow).decode
+decode_user_stats = msgspec.json.Decoder(UserStats).decode
+decode_paid = msgspec.json.Decoder(PaidRow).decode
+decode_transaction = msgspec.json.Decoder(TransactionRow).decode
+decode_create_info = msgspec.json.Decoder(CreateInfo).decode
+decode_private = msgspec.json.Decoder(PrivateReply).decode
+decode_account_frame = msgspec.json.Decoder(AccountFrame).decode
+decode_lists = msgspec.json.Decoder(dict[str, list[msgspec.Raw] | None] | list[msgspec.Raw] | None).decode
+"""Rows by market, or in one list; None where the venue says nothing."""
+decode_by_market = msgspec.json.Decoder(dict[str, msgspec.Raw] | None).decode
 decode_send = msgspec.json.Decoder(SendReply).decode
 decode_status = msgspec.json.Decoder(Status).decode
 
 
-def subscribe(topic: str) -> bytes:
-    """A subscription to "order_book/0"; answers call the channel "order_book:0"."""
+def subscribe(topic: str, auth: str | None = None) -> bytes:
+    """A subscription to "order_book/0"; answers call the channel "order_book:0". Private ones need a token."""
+    if auth is not None:
+        return b'{"type":"subscribe","channel":"%b","auth":"%b"}' % (topic.encode(), auth.encode())
     return b'{"type":"subscribe","channel":"%b"}' % topic.encode()
 
 
@@ -195,3 +346,13 @@ def rate_per_hour(rate: float, rate_max: float) -> float:
     if not abs(rate) <= rate_max:
         raise WireError(f"an impossible funding rate per hour: {rate}")
     return rate
+
+
+def next_hour_ms(at_ms: int) -> int:
+    """The full hour after `at_ms`, when funding is next charged."""
+    return (at_ms // facts.HOUR_MS + 1) * facts.HOUR_MS
+
+
+def nearest_hour_ms(at_ms: int) -> int:
+    """The full hour a settlement belongs to: venues stamp it some ms or seconds off."""
+    return (at_ms + facts.HOUR_MS // 2) // facts.HOUR_MS * facts.HOUR_MS
