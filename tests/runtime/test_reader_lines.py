@@ -230,7 +230,7 @@ async def test_a_history_that_fails_degrades_and_leaves_the_listing_alone() -> N
 
 async def test_a_venue_without_a_listing_is_down_whatever_else_fails() -> None:
     bench = Bench()
-    bench.fails |= {"markets": Reply(503, b"closed"), "clock": Reply(429, b"slow down")}
+    bench.fails |= {"markets": Reply(503, b"closed"), "clock": Reply(500, b"broken")}
     async with bench.running():
         await bench.clock.advance(5)
         health = bench.board.health["one", "rest"]

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import pytest
+
 from twinleg.core.funding import UnitState
 from twinleg.core.messages import StreamState
+from twinleg.core.records import RecordError
+from twinleg.runtime.journal import SqliteJournal
+from twinleg.runtime.ports import JournalError
 from twinleg.runtime.record import read, recordings
 from twinleg.runtime.settings import Settings
 from twinleg.runtime.wiring import System, build
@@ -104,3 +110,22 @@ async def test_what_is_recorded_is_what_the_feeds_were_given(tmp_path: Path) -> 
     frames = [frame for path in recordings(tmp_path / "recordings") for frame in read(path)]
     assert {frame.venue for frame in frames} == {"lighter", "extended"}
     assert len(frames) > 20
+
+
+async def test_a_journal_that_cannot_be_trusted_leaves_nothing_open(tmp_path: Path) -> None:
+    journal = await SqliteJournal.open(tmp_path)
+    await journal.durable(journal.append(1, "nonsense/1", "T000001", b"{}"))
+    await journal.close()
+    for _ in range(2):  # the second time would find the journal in use
+        with pytest.raises(RecordError):
+            await build(Settings(data_dir=tmp_path))
+
+
+async def test_a_journal_out_of_reach_leaves_no_connection_open(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(JournalError):
+        await build(Settings(data_dir=tmp_path / "file"))
+    gc.collect()  # what was left open complains when it is collected
+    assert caplog.text == ""

@@ -124,7 +124,6 @@ class System:
 
     async def run(self) -> None:
         """Watch and trade until `stop`. Raises what our own code raises, after everything is put away."""
-        calm_collector()
         try:
             async with asyncio.TaskGroup() as group:
                 tasks = [group.create_task(self.engine.beat()), group.create_task(self.engine.desk.run())]
@@ -193,11 +192,16 @@ async def build(settings: Settings, doors: Doors | None = None, *, journal: Jour
 
     Raises JournalError, RecordError or LedgerError when the journal cannot be opened or trusted.
     """
+    journal = journal or await SqliteJournal.open(settings.data_dir)
+    try:
+        ledger = read_ledger(journal)
+    except BaseException:
+        await journal.close()
+        raise
     if doors is None:
         clock = SystemClock()
         net = await PicowsNet(clock).__aenter__()  # left by System.close
         doors = Doors(net, clock, SystemDice())
-    journal = journal or await SqliteJournal.open(settings.data_dir)
     limits = limits_of(settings)
 
     def trades(asset: str, one: str, other: str) -> bool:
@@ -205,7 +209,6 @@ async def build(settings: Settings, doors: Doors | None = None, *, journal: Jour
 
     board = Board(limits, trades)
     venues = venues_of(settings)
-    ledger = read_ledger(journal)
     purse = Purse(board, {venue.name: settings.paper_equity_usd for venue in venues}, settings.leverage)
     gate = PaperVenue(board.facts, board.books, ledger)
     engine: Engine
