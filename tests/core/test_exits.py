@@ -7,7 +7,7 @@ import pytest
 
 from market_samples import NOW_MS, ONE, TWO, market, pair
 from twinleg.core.edge import prepare
-from twinleg.core.exits import Standing, exit_reason, further_bps
+from twinleg.core.exits import Standing, exit_wish, further_bps
 from twinleg.core.messages import MarketStatus
 from twinleg.core.pairs import Pair
 
@@ -23,7 +23,11 @@ def standing(exit_usd: float = 0.0, expected_usd: float = 0.5) -> Standing:
 
 
 def reason(made: Pair, stands: Standing | None, stop_loss_bps: float = 50.0) -> str | None:
-    return exit_reason(made, stands, stop_loss_bps=stop_loss_bps)
+    wish = exit_wish(made, stands, stop_loss_bps=stop_loss_bps)
+    if wish is None:
+        return None
+    assert wish.patient == wish.reason.startswith(("target", "funding flip", "edge decay"))
+    return wish.reason
 
 
 def with_rates(made: Pair, long_rate: float, short_rate: float) -> Pair:

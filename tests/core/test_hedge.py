@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import product
+from typing import get_args
 
 import pytest
 
@@ -10,17 +11,24 @@ from trade_samples import PLAN, QUOTES, Story, folded, hedged, plan
 from twinleg.core.effects import Alert, Arm, Cancel, Persist, Place, Query
 from twinleg.core.hedge import TABLE, NotInTableError, Quote, step
 from twinleg.core.orders import (
+    Adopt,
     DeadlinePassed,
     Event,
     ExitWanted,
     Filled,
+    FlattenNow,
+    HaltLifted,
+    Holding,
     Leg,
     OrderAccepted,
     OrderDone,
     OrderRejected,
     OrderStatus,
     OrderUnknown,
+    PositionForced,
+    PositionRead,
     Purpose,
+    Resolve,
     Resumed,
     Side,
     Started,
@@ -52,12 +60,24 @@ EVENTS: list[Event] = [
     OrderUnknown("t1-long-0", "timeout", 9_000),
     Filled("t1-long-0", "f9", 200_000, 1, 7, 9_000),
     OrderDone("t1-long-0", "ioc", 0, 9_000),
+    ExitWanted("t1", "target", 9_000, patient=True),
+    FlattenNow("t1", "operator", 9_000),
+    PositionForced("t1", Leg.SHORT, "adl-1", 4_000, 1, 0, "deleverage", 9_000),
+    PositionRead("t1", Leg.SHORT, 1, 9_000),
+    Adopt("t1", Holding(12, 200_000), Holding(8, 4_000), "by hand", 9_000),
+    Resolve("t1", Holding(0, 200_000), Holding(0, 4_000), "closed by hand", 9_000),
+    HaltLifted("t1", "looked", 9_000),
 ]
 IMPOSSIBLE = {
-    *((state, Started) for state in State if state is not State.PLANNED),
-    *((State.PLANNED, event) for event in (DeadlinePassed, OrderAccepted, OrderRejected)),
-    *((State.PLANNED, event) for event in (OrderUnknown, Filled, OrderDone)),
+    *((state, event) for state in State if state is not State.PLANNED for event in (Started, Adopt)),
+    *((state, event) for state in State if state is not State.HALTED for event in (Resolve, HaltLifted)),
+    *((State.PLANNED, event) for event in (DeadlinePassed, OrderAccepted, OrderRejected, PositionForced)),
+    *((State.PLANNED, event) for event in (OrderUnknown, Filled, OrderDone, PositionRead)),
 }
+
+
+def test_every_kind_of_event_is_walked() -> None:
+    assert {type(event) for event in EVENTS} == set(get_args(Event)) == {event for _, event in TABLE}
 
 
 def test_the_samples_reach_every_state() -> None:

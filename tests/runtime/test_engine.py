@@ -14,7 +14,7 @@ from market_samples import BOOK_ONE, BOOK_TWO, ONE, TWO, limits, market, predict
 from twinleg.core.funding import HOUR_MS
 from twinleg.core.ledger import TradeAccount
 from twinleg.core.messages import BookDelta, BookLost, FundingSource, MarketsListed, MarketStatus
-from twinleg.core.orders import Leg, OrderStatus, State
+from twinleg.core.orders import ExitWish, Leg, OrderStatus, State
 from twinleg.runtime.engine import CROSSED_MS_MAX
 
 pytestmark = pytest.mark.usefixtures("leaves_nothing")
@@ -225,7 +225,7 @@ async def test_trade_ids_never_repeat_not_even_after_a_restart(tmp_path: Path) -
         async with world(tmp_path, clock) as made:
             made.tells()
             await made.live(3)
-            made.desk.wants_exit(f"T00000{run}", "test", clock.wall_ms())
+            made.desk.wants_exit(f"T00000{run}", ExitWish("test"), clock.wall_ms())
             made.engine.stopping = "one trade a run"
             await made.live(3)
             assert list(made.desk.ledger.trades) == [f"T00000{number}" for number in range(1, run + 1)]
@@ -247,7 +247,7 @@ async def test_stop_finishes_what_moves_and_opens_nothing(tmp_path: Path) -> Non
         await stopping
         assert made.states == [State.HEDGED]
         assert [refusal.code for refusal in made.engine.blocked] == ["stopping"]
-        made.desk.wants_exit("T000001", "test", made.clock.wall_ms())
+        made.desk.wants_exit("T000001", ExitWish("test"), made.clock.wall_ms())
         await made.live(3)
         assert made.states == [State.CLOSED], "what reduces goes on, and nothing new is opened"
 
@@ -259,7 +259,7 @@ async def test_stop_ends_after_its_grace_when_a_trade_does_not_settle(
         await hedged(made)
         made.silent = {ONE.key, TWO.key}
         made.engine.on_market([BookLost(key, "gap", made.clock.mono_ns()) for key in (ONE.key, TWO.key)])
-        made.desk.wants_exit("T000001", "test", made.clock.wall_ms())
+        made.desk.wants_exit("T000001", ExitWish("test"), made.clock.wall_ms())
         await made.live(0.2)
         stopping = asyncio.create_task(made.engine.stop("asked to stop", 1.0))
         await made.live(1.5)

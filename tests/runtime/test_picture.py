@@ -13,7 +13,7 @@ from twinleg.core.board import Standing
 from twinleg.core.funding import HOUR_MS
 from twinleg.core.glance import Glance
 from twinleg.core.messages import BookLost, FeedHealth, StreamState
-from twinleg.core.orders import State
+from twinleg.core.orders import ExitWish, State
 from twinleg.runtime.picture import glance
 
 pytestmark = pytest.mark.usefixtures("leaves_nothing")
@@ -88,7 +88,7 @@ async def test_funding_closing_and_trouble_are_shown(tmp_path: Path) -> None:
         await made.quiet()
         assert draw(made).trades[0].funding_usd == pytest.approx(made.held()[1] * 500 * 0.00001 * 3e-5, abs=1e-6)
         made.engine.stopping = "asked to stop"
-        made.desk.wants_exit("T000001", "the operator's wish", made.clock.wall_ms())
+        made.desk.wants_exit("T000001", ExitWish("the operator's wish"), made.clock.wall_ms())
         made.tells(watched=False)
         await made.live(3)
         down = FeedHealth("one", "books-0", StreamState.DOWN, "reset", 1)

@@ -15,7 +15,15 @@ from twinleg.core.amounts import Grid, micro_usd
 from twinleg.core.funding import HOUR_MS, settlement_instant
 from twinleg.core.messages import FundingSettled
 from twinleg.core.orders import ADDING, Leg, LegPlan, State
-from twinleg.core.records import FillSeen, FundingBooked, JournalRecord, StateChanged, TradePlanned
+from twinleg.core.records import (
+    FillSeen,
+    ForceSeen,
+    FundingBooked,
+    JournalRecord,
+    Resolved,
+    StateChanged,
+    TradePlanned,
+)
 from twinleg.core.trade import Trade, apply, exposed, order_of
 
 CLOSED_KEPT = 1000
@@ -71,8 +79,11 @@ class Pnl(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
-class LegAccount(msgspec.Struct, frozen=True):
-    """The money of one leg. "Tick-lots" are ticks times lots; LegPlan.money_unit is what one is worth."""
+class LegAccount(msgspec.Struct):
+    """The money of one leg, kept up by the Ledger alone.
+
+    "Tick-lots" are ticks times lots; LegPlan.money_unit is what one is worth.
+    """
 
     entered_lots: int = 0
     entered_ticklots: int = 0
@@ -82,14 +93,25 @@ class LegAccount(msgspec.Struct, frozen=True):
     """Sum of (decision - fill price) times size, signed so that negative is a cost."""
     fees_micro_usd: int = 0
     funding_micro_usd: int = 0
-    settlements: frozenset[int] = frozenset()
+    settlements: set[int] = msgspec.field(default_factory=set)
     """The instants (epoch ms) whose funding is booked."""
-    holdings: tuple[tuple[int, int], ...] = ()
-    """(at_ms, lots held from then on), one per fill."""
+    holdings: list[tuple[int, int]] = msgspec.field(default_factory=list)
+    """(at_ms, lots held from then on), one per change."""
 
     @property
     def held_lots(self) -> int:
         return self.entered_lots - self.reduced_lots
+
+    def book(self, lots_change: int, price_ticks: int, fee_micro_usd: int, at_ms: int) -> None:
+        """The leg holds more (positive) or less from now on."""
+        if lots_change > 0:
+            self.entered_lots += lots_change
+            self.entered_ticklots += lots_change * price_ticks
+        else:
+            self.reduced_lots -= lots_change
+            self.reduced_ticklots -= lots_change * price_ticks
+        self.fees_micro_usd += fee_micro_usd
+        self.holdings.append((at_ms, self.entered_lots - self.reduced_lots))
 
     def held_at(self, at_ms: int) -> int:
         """Lots held at an instant, which decides whether a settlement concerns us."""
@@ -114,8 +136,8 @@ class LegAccount(msgspec.Struct, frozen=True):
         )
 
 
-class TradeAccount(msgspec.Struct, frozen=True, kw_only=True):
-    """One trade with its money and its times."""
+class TradeAccount(msgspec.Struct, kw_only=True):
+    """One trade with its money and its times, kept up by the Ledger alone."""
 
     trade: Trade
     terms: dict[str, float]
@@ -128,8 +150,8 @@ class TradeAccount(msgspec.Struct, frozen=True, kw_only=True):
     """Since when the legs differ by a common lot or more."""
     unhedged_ms: int = 0
     """How long they did in all, without the stretch that is going on."""
-    long: LegAccount = LegAccount()
-    short: LegAccount = LegAccount()
+    long: LegAccount = msgspec.field(default_factory=LegAccount)
+    short: LegAccount = msgspec.field(default_factory=LegAccount)
     final: dict[Leg, Pnl] | None = None
     """Per leg, once the trade is finished: no price changes it any more. Spares valuing old trades again and again."""
 
@@ -168,20 +190,24 @@ class Ledger:
             if record.trade_id in self.trades:
                 raise LedgerError(f"trade {record.trade_id} planned twice")
             account = TradeAccount(trade=Trade(record.plan), terms=record.terms, planned_at_ms=record.at_ms)
+            self.trades[record.trade_id] = account
             self.planned += 1
         else:
             known = self.trades.get(record.trade_id)
             if known is None:
                 raise LedgerError(f"{type(record).__name__} of unknown trade {record.trade_id}")
-            account = _account_after(msgspec.structs.replace(known, final=None), record)
-        if account.trade.finished:
-            account = msgspec.structs.replace(account, final={leg: account.leg_pnl(leg, {}) for leg in Leg})
+            account = known
+            _take(account, record)
         self.applied += 1
-        self.trades[record.trade_id] = account
-        self._retire(record.trade_id, account)
+        if account.trade.state is State.CLOSED or account.final is not None:
+            self._retire(record.trade_id, account)
         return account
 
     def _retire(self, trade_id: str, account: TradeAccount) -> None:
+        """Value a finished trade for good, unless late news opened it again; keep the last CLOSED_KEPT of them."""
+        account.final = None
+        if account.trade.finished:
+            account.final = {leg: account.leg_pnl(leg, {}) for leg in Leg}
         if account.final is None:
             self._closed.pop(trade_id, None)
             return
@@ -214,25 +240,36 @@ class Ledger:
         return sum((account.pnl(mids) for account in self.trades.values()), self.retired)
 
 
-def _account_after(account: TradeAccount, record: JournalRecord) -> TradeAccount:
-    match record:
-        case FillSeen():
-            return _after_fill(account, record)
-        case FundingBooked():
-            return _after_funding(account, record)
+def _take(account: TradeAccount, record: JournalRecord) -> None:
+    """One more fact about a trade. Raises LedgerError, and then nothing has changed."""
+    if isinstance(record, FundingBooked):
+        _take_funding(account.leg(record.leg), record)
+        return
+    before = account.trade
+    if isinstance(record, FillSeen):
+        _take_fill(account, record)
+        return
     try:
-        trade = apply(account.trade, record)
+        account.trade = apply(before, record)
     except LookupError as error:
         raise LedgerError(str(error)) from error
-    changes: dict[str, int | None] = {}
-    if isinstance(record, StateChanged):
-        changes["closed_at_ms"] = record.at_ms if record.state is State.CLOSED else None
-        if record.state is State.HEDGED and account.hedged_at_ms is None:
-            changes["hedged_at_ms"] = record.at_ms
-    return msgspec.structs.replace(account, trade=trade, **changes)
+    match record:
+        case StateChanged():
+            account.closed_at_ms = record.at_ms if record.state is State.CLOSED else None
+            if record.state is State.HEDGED and account.hedged_at_ms is None:
+                account.hedged_at_ms = record.at_ms
+        case ForceSeen(forced=forced):
+            account.leg(forced.leg).book(-forced.size_lots, forced.price_ticks, forced.fee_micro_usd, record.at_ms)
+            _time_exposure(account, record.at_ms)
+        case Resolved():
+            for leg in Leg:
+                said = record.holding(leg)
+                if said.lots != before.held(leg):
+                    account.leg(leg).book(said.lots - before.held(leg), said.price_ticks, 0, record.at_ms)
+            _time_exposure(account, record.at_ms)
 
 
-def _after_fill(account: TradeAccount, record: FillSeen) -> TradeAccount:
+def _take_fill(account: TradeAccount, record: FillSeen) -> None:
     fill = record.fill
     try:
         order = order_of(account.trade, fill.client_id)
@@ -240,47 +277,29 @@ def _after_fill(account: TradeAccount, record: FillSeen) -> TradeAccount:
         raise LedgerError(str(error)) from error
     if fill.fill_id in order.fill_ids:
         raise LedgerError(f"fill {fill.fill_id} of {fill.client_id} recorded twice")
-    trade = apply(account.trade, record)
+    account.trade = apply(account.trade, record)
     intent, leg = order.intent, account.leg(order.intent.leg)
-    adds = intent.purpose in ADDING
-    ticklots = fill.price_ticks * fill.size_lots
-    slippage = intent.side.sign * (intent.decision_price_ticks - fill.price_ticks) * fill.size_lots
-    leg = msgspec.structs.replace(
-        leg,
-        entered_lots=leg.entered_lots + fill.size_lots * adds,
-        entered_ticklots=leg.entered_ticklots + ticklots * adds,
-        reduced_lots=leg.reduced_lots + fill.size_lots * (not adds),
-        reduced_ticklots=leg.reduced_ticklots + ticklots * (not adds),
-        slippage_ticklots=leg.slippage_ticklots + slippage,
-        fees_micro_usd=leg.fees_micro_usd + fill.fee_micro_usd,
-        holdings=(*leg.holdings, (fill.at_ms, trade.held(intent.leg))),
-    )
-    since_ms, unhedged_ms = account.unhedged_since_ms, account.unhedged_ms
-    if exposed(trade) is None:
-        unhedged_ms += 0 if since_ms is None else max(0, fill.at_ms - since_ms)
-        since_ms = None
-    elif since_ms is None:
-        since_ms = fill.at_ms
-    account = msgspec.structs.replace(account, trade=trade, unhedged_since_ms=since_ms, unhedged_ms=unhedged_ms)
-    return _with_leg(account, intent.leg, leg)
+    lots_change = fill.size_lots if intent.purpose in ADDING else -fill.size_lots
+    leg.book(lots_change, fill.price_ticks, fill.fee_micro_usd, fill.at_ms)
+    leg.slippage_ticklots += intent.side.sign * (intent.decision_price_ticks - fill.price_ticks) * fill.size_lots
+    _time_exposure(account, fill.at_ms)
 
 
-def _after_funding(account: TradeAccount, record: FundingBooked) -> TradeAccount:
-    leg = account.leg(record.leg)
+def _time_exposure(account: TradeAccount, at_ms: int) -> None:
+    """How long the legs have differed, as of a change of what they hold."""
+    if exposed(account.trade) is not None:
+        if account.unhedged_since_ms is None:
+            account.unhedged_since_ms = at_ms
+    elif account.unhedged_since_ms is not None:
+        account.unhedged_ms += max(0, at_ms - account.unhedged_since_ms)
+        account.unhedged_since_ms = None
+
+
+def _take_funding(leg: LegAccount, record: FundingBooked) -> None:
     if record.settled_at_ms in leg.settlements:
         raise LedgerError(f"funding of {record.trade_id} {record.leg.value} at {record.settled_at_ms} booked twice")
-    leg = msgspec.structs.replace(
-        leg,
-        funding_micro_usd=leg.funding_micro_usd + record.amount_micro_usd,
-        settlements=leg.settlements | {record.settled_at_ms},
-    )
-    return _with_leg(account, record.leg, leg)
-
-
-def _with_leg(account: TradeAccount, leg: Leg, leg_account: LegAccount) -> TradeAccount:
-    if leg is Leg.LONG:
-        return msgspec.structs.replace(account, long=leg_account)
-    return msgspec.structs.replace(account, short=leg_account)
+    leg.funding_micro_usd += record.amount_micro_usd
+    leg.settlements.add(record.settled_at_ms)
 
 
 def funding_payment(

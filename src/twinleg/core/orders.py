@@ -14,6 +14,9 @@ import msgspec
 
 from twinleg.core.amounts import Grid
 
+ORDERS_PER_LEG_MAX = 32
+"""Orders that one leg of one trade may ever have: venues that name orders by a number have no more (core.trading)."""
+
 
 class Side(Enum):
     """The side of an order."""
@@ -93,6 +96,8 @@ class OrderStatus(Enum):
     REJECTED = "rejected"
     DONE = "done"
     """Over: filled, cancelled, expired, or proven never to have arrived."""
+    RESOLVED = "resolved"
+    """Over by the operator's word, which covers its fills: news of it no longer counts."""
 
 
 class LegPlan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -108,6 +113,8 @@ class LegPlan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """The worst price of the entry."""
     decision_ticks: int
     """The price the decision to enter was made on; slippage is measured from it."""
+    taker_fee_bps: float = 0.0
+    """What taking costs here, for choosing between ways out of an unequal entry (an estimate)."""
 
     def __post_init__(self) -> None:
         if self.lots_per_common_lot <= 0 or self.limit_ticks <= 0 or self.decision_ticks <= 0:
@@ -136,6 +143,15 @@ class TradePlan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     bounds_bps: tuple[int, ...]
     """Per attempt, how far beyond the touch an order that reduces may go. The last is the flatten slippage; the number
     of bounds is the number of attempts."""
+    first: Leg | None = None
+    """The leg that goes first, its partner then hedging what filled. None: both at once."""
+    rest_ms: int = 0
+    """How long the first leg may rest post-only; 0: it takes."""
+    edge_bps: float | None = None
+    """What the whole trade is worth at its decision prices after all fees, in and out (an estimate). None = not known:
+    then an unequal entry is always unwound, never completed."""
+    believes_reads: bool = False
+    """A venue's read that shows less than our fills is taken for true and the partner reduced; else it halts."""
 
     def __post_init__(self) -> None:
         if min(self.common_lots, self.unhedged_ms_max, self.unhedged_notional_max_micro_usd, self.attempt_ms) <= 0:
@@ -144,6 +160,8 @@ class TradePlan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
             raise ValueError(f"bounds must widen with every attempt: {self.bounds_bps}")
         if self.bounds_bps[0] < 0 or self.bounds_bps[-1] >= 10_000:
             raise ValueError(f"bounds must lie in 0..9999 bps: {self.bounds_bps}")
+        if self.rest_ms < 0 or (self.rest_ms and self.first is None):
+            raise ValueError(f"only a leg that goes first can rest: {self}")
         if self.long.market == self.short.market:
             raise ValueError(f"both legs in {self.long.market}")
 
@@ -255,8 +273,89 @@ class DeadlinePassed(msgspec.Struct, frozen=True, gc=False):
     at_ms: int
 
 
+class ExitWish(msgspec.Struct, frozen=True):
+    """Why to close a trade. A patient wish is dropped when the books are too thin: whoever wished it wishes again."""
+
+    reason: str
+    patient: bool = False
+
+
 class ExitWanted(msgspec.Struct, frozen=True, gc=False):
-    """Close the trade. `reason` is for the record."""
+    """Close the trade. `reason` is for the record; `patient` as in ExitWish."""
+
+    trade_id: str
+    reason: str
+    at_ms: int
+    patient: bool = False
+
+    @property
+    def wish(self) -> ExitWish:
+        return ExitWish(self.reason, self.patient)
+
+
+class PositionForced(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):
+    """The venue reduced a leg without us (liquidation, deleveraging). `force_id`, the venue's, is unique in a trade."""
+
+    trade_id: str
+    leg: Leg
+    force_id: str
+    price_ticks: int
+    size_lots: int
+    fee_micro_usd: int
+    reason: str
+    at_ms: int
+
+
+class PositionRead(msgspec.Struct, frozen=True, gc=False):
+    """What the venue says the leg holds, in its own direction: read twice alike, other trades' share taken off."""
+
+    trade_id: str
+    leg: Leg
+    lots: int
+    at_ms: int
+
+
+class Holding(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):
+    """What a leg holds in its own direction by somebody's word, and the price that a difference is booked at."""
+
+    lots: int
+    price_ticks: int
+
+    def __post_init__(self) -> None:
+        if self.lots < 0 or self.price_ticks <= 0:
+            raise ValueError(f"a leg holds nothing or more, at a price: {self}")
+
+
+class Resolve(msgspec.Struct, frozen=True, gc=False):
+    """The operator looked at both venues and says what a halted trade holds; none of its orders is open any more."""
+
+    trade_id: str
+    long: Holding
+    short: Holding
+    reason: str
+    at_ms: int
+
+
+class Adopt(msgspec.Struct, frozen=True, gc=False):
+    """The operator hands over positions that were opened by hand."""
+
+    trade_id: str
+    long: Holding
+    short: Holding
+    reason: str
+    at_ms: int
+
+
+class FlattenNow(msgspec.Struct, frozen=True, gc=False):
+    """The operator wants the trade closed, a halted one too."""
+
+    trade_id: str
+    reason: str
+    at_ms: int
+
+
+class HaltLifted(msgspec.Struct, frozen=True, gc=False):
+    """The operator lets a halted trade go on, with all its attempts."""
 
     trade_id: str
     reason: str
@@ -264,5 +363,6 @@ class ExitWanted(msgspec.Struct, frozen=True, gc=False):
 
 
 OrderEvent = OrderAccepted | OrderRejected | OrderUnknown | Filled | OrderDone
-TradeEvent = Started | Resumed | DeadlinePassed | ExitWanted
+OperatorEvent = Resolve | Adopt | FlattenNow | HaltLifted
+TradeEvent = Started | Resumed | DeadlinePassed | ExitWanted | PositionForced | PositionRead | OperatorEvent
 Event = OrderEvent | TradeEvent

@@ -8,7 +8,16 @@ from __future__ import annotations
 
 import msgspec
 
-from twinleg.core.orders import Filled, Intent, Leg, OrderStatus, State, TradePlan
+from twinleg.core.orders import (
+    Filled,
+    Holding,
+    Intent,
+    Leg,
+    OrderStatus,
+    PositionForced,
+    State,
+    TradePlan,
+)
 
 
 class RecordError(ValueError):
@@ -81,9 +90,32 @@ class StateChanged(_Row, frozen=True, kw_only=True, tag="state_changed/1"):
     due_ms: int | None
     exit_reason: str | None
     because: str
+    patient: bool = False
 
 
-JournalRecord = TradePlanned | IntentMade | OutcomeSeen | FillSeen | FundingBooked | StateChanged
+class ForceSeen(_Row, frozen=True, kw_only=True, tag="force_seen/1"):
+    """A leg was reduced, not by an order of ours."""
+
+    forced: PositionForced
+
+    @property
+    def trade_id(self) -> str:
+        return self.forced.trade_id
+
+
+class Resolved(_Row, frozen=True, kw_only=True, tag="resolved/1"):
+    """What the operator says that the trade holds. Its orders are over."""
+
+    trade_id: str
+    long: Holding
+    short: Holding
+    reason: str
+
+    def holding(self, leg: Leg) -> Holding:
+        return self.long if leg is Leg.LONG else self.short
+
+
+JournalRecord = TradePlanned | IntentMade | OutcomeSeen | FillSeen | FundingBooked | StateChanged | ForceSeen | Resolved
 
 _encoder = msgspec.json.Encoder()
 _decoder: msgspec.json.Decoder[JournalRecord] = msgspec.json.Decoder(JournalRecord)

@@ -21,7 +21,17 @@ from twinleg.core.orders import (
     State,
     TradePlan,
 )
-from twinleg.core.records import FillSeen, IntentMade, JournalRecord, OutcomeSeen, StateChanged
+from twinleg.core.records import (
+    FillSeen,
+    ForceSeen,
+    IntentMade,
+    JournalRecord,
+    OutcomeSeen,
+    Resolved,
+    StateChanged,
+)
+
+ENDED = frozenset({OrderStatus.DONE, OrderStatus.REJECTED, OrderStatus.RESOLVED})
 
 
 class Order(msgspec.Struct, frozen=True):
@@ -37,13 +47,13 @@ class Order(msgspec.Struct, frozen=True):
 
     @property
     def ended(self) -> bool:
-        """The venue says that it is over."""
-        return self.status in (OrderStatus.DONE, OrderStatus.REJECTED)
+        """The venue says that it is over, or the operator does."""
+        return self.status in ENDED
 
     @property
     def settled(self) -> bool:
         """Over, and every fill of it has been seen."""
-        return self.ended and self.filled_lots >= self.done_lots
+        return self.ended and (self.filled_lots >= self.done_lots or self.status is OrderStatus.RESOLVED)
 
 
 class Trade(msgspec.Struct, frozen=True):
@@ -55,15 +65,23 @@ class Trade(msgspec.Struct, frozen=True):
     attempts_spent: int = 0
     due_ms: int | None = None
     exit_reason: str | None = None
+    patient: bool = False
+    """The exit may be given up."""
+    adjusted: tuple[int, int] = (0, 0)
+    """Lots that the long and the short leg hold beside the fills of our orders: forced by a venue, or the operator's
+    word."""
+    force_ids: frozenset[str] = frozenset()
 
     def of_leg(self, leg: Leg) -> list[Order]:
         return [order for order in self.orders if order.intent.leg is leg]
 
     def held(self, leg: Leg) -> int:
-        """Lots held on a leg by the fills seen, positive in the leg's own direction."""
-        return sum(
-            order.filled_lots if order.intent.purpose in ADDING else -order.filled_lots for order in self.of_leg(leg)
-        )
+        """Lots held on a leg by all that was seen, positive in the leg's own direction."""
+        lots = self.adjusted[leg is Leg.SHORT]
+        for order in self.orders:
+            if order.intent.leg is leg:
+                lots += order.filled_lots if order.intent.purpose in ADDING else -order.filled_lots
+        return lots
 
     @property
     def unsettled(self) -> list[Order]:
@@ -78,6 +96,19 @@ class Trade(msgspec.Struct, frozen=True):
     def finished(self) -> bool:
         """Closed, and nothing is known that speaks against it (a crash may cut a step's records short)."""
         return self.state is State.CLOSED and self.flat and not self.unsettled
+
+
+def common_lots_ahead(trade: Trade) -> int:
+    """Whole common lots that the long leg holds more than the short one, negative the other way; dust not counted."""
+    long_lot, short_lot = trade.plan.long.lots_per_common_lot, trade.plan.short.lots_per_common_lot
+    gap = trade.held(Leg.LONG) * short_lot - trade.held(Leg.SHORT) * long_lot
+    return gap // (long_lot * short_lot) if gap >= 0 else -(-gap // (long_lot * short_lot))
+
+
+def worth_holding(trade: Trade) -> bool:
+    """Both legs hold at least one common lot, and within one of each other."""
+    enough = all(trade.held(leg) >= trade.plan.leg(leg).lots_per_common_lot for leg in Leg)
+    return enough and exposed(trade) is None
 
 
 def exposed(trade: Trade) -> tuple[Leg, int] | None:
@@ -101,8 +132,15 @@ def unhedged_micro_usd(trade: Trade) -> int:
 def contradiction(trade: Trade) -> str | None:
     """What cannot be true in what we know of the trade, or None."""
     for order in trade.orders:
+        if order.status is OrderStatus.RESOLVED:
+            continue
         if max(order.filled_lots, order.done_lots) > order.intent.size_lots:
             return f"order {order.intent.client_id} filled more than its size"
+    for leg in Leg:
+        # Below flat only once every fill of the leg is seen: a liquidation may be told before the fills it follows.
+        least = -trade.plan.lots(leg) if any(not order.settled for order in trade.of_leg(leg)) else 0
+        if not least <= trade.held(leg) <= trade.plan.lots(leg):
+            return f"the {leg.value} leg holds {trade.held(leg)} lots of {trade.plan.lots(leg)} planned"
     return None
 
 
@@ -131,13 +169,24 @@ def apply(trade: Trade, record: JournalRecord) -> Trade:
                 attempts_spent=record.attempts_spent,
                 due_ms=record.due_ms,
                 exit_reason=record.exit_reason,
+                patient=record.patient,
             )
+        case ForceSeen(forced=forced):
+            return msgspec.structs.replace(
+                trade,
+                adjusted=_adjusted(trade, forced.leg, -forced.size_lots),
+                force_ids=trade.force_ids | {forced.force_id},
+            )
+        case Resolved():
+            return _apply_resolved(trade, record)
         case _:
             return trade
 
 
 def news(trade: Trade, order: Order, event: OrderEvent) -> JournalRecord | None:
     """The fact in `event` that we did not know, if any. What arrives late never overwrites what is final."""
+    if order.status is OrderStatus.RESOLVED:
+        return None
     if isinstance(event, Filled):
         known = event.fill_id in order.fill_ids
         return None if known else FillSeen(trade_id=trade.plan.trade_id, fill=event, at_ms=event.at_ms)
@@ -182,6 +231,24 @@ def _apply_fill(trade: Trade, fill: Filled) -> Trade:
         fill_ids=order.fill_ids | {fill.fill_id},
         status=OrderStatus.UNKNOWN if reopened else order.status,
     )
+
+
+def _adjusted(trade: Trade, leg: Leg, lots_change: int) -> tuple[int, int]:
+    long, short = trade.adjusted
+    return (long + lots_change, short) if leg is Leg.LONG else (long, short + lots_change)
+
+
+def _apply_resolved(trade: Trade, record: Resolved) -> Trade:
+    orders = tuple(
+        msgspec.structs.replace(order, status=OrderStatus.RESOLVED)
+        if not order.settled or max(order.filled_lots, order.done_lots) > order.intent.size_lots
+        else order
+        for order in trade.orders
+    )
+    long, short = (
+        held + record.holding(leg).lots - trade.held(leg) for leg, held in zip(Leg, trade.adjusted, strict=True)
+    )
+    return msgspec.structs.replace(trade, orders=orders, adjusted=(long, short))
 
 
 def order_of(trade: Trade, order_id: str) -> Order:

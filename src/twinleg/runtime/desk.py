@@ -20,13 +20,15 @@ import msgspec
 
 from twinleg.core.effects import Alert, Arm, Cancel, Effect, Persist, Place, Query, Severity
 from twinleg.core.guard import Approved
-from twinleg.core.hedge import Quotes, step
+from twinleg.core.hedge import step
 from twinleg.core.ledger import Ledger, TradeAccount, funding_due
 from twinleg.core.messages import FundingSettled, Refusal
+from twinleg.core.move import Quotes
 from twinleg.core.orders import (
     DeadlinePassed,
     Event,
     ExitWanted,
+    ExitWish,
     Intent,
     Leg,
     LegPlan,
@@ -149,10 +151,11 @@ class Desk:
         LOG.info("%s: %s long %s short %s", plan.trade_id, plan.asset, plan.long.market, plan.short.market)
         self._tell(Started(plan.trade_id, now_ms))
 
-    def wants_exit(self, trade_id: str, reason: str, now_ms: int) -> None:
+    def wants_exit(self, trade_id: str, wish: ExitWish, now_ms: int) -> None:
         """Close a trade, unless that is under way. A wish made while the journal fails is lost: it must be repeated."""
-        if self.trouble is None and self.ledger.trades[trade_id].trade.exit_reason is None:
-            self._tell(ExitWanted(trade_id, reason, now_ms))
+        trade = self.ledger.trades[trade_id].trade
+        if self.trouble is None and (trade.exit_reason is None or (trade.patient and not wish.patient)):
+            self._tell(ExitWanted(trade_id, wish.reason, now_ms, wish.patient))
 
     def settled(self, event: FundingSettled, price: float | None, now_ms: int) -> None:
         """Book what a settlement means for every trade that held its market then. `price` is in quote currency."""
@@ -314,6 +317,7 @@ def _plan(trade_id: str, approved: Approved, pair: Pair, budgets: Budgets) -> Tr
             lots_per_common_lot=lots,
             limit_ticks=limit_ticks,
             decision_ticks=round(decision_ticks),
+            taker_fee_bps=state.market.taker_fee_bps or 0.0,
         )
 
     widest = int(budgets.flatten_slippage_bps_max)
@@ -328,4 +332,5 @@ def _plan(trade_id: str, approved: Approved, pair: Pair, budgets: Budgets) -> Tr
         unhedged_notional_max_micro_usd=int(budgets.unhedged_notional_max_usd * 1_000_000),
         attempt_ms=budgets.unhedged_ms_max,
         bounds_bps=tuple(widest * (number + 1) // attempts for number in range(attempts)),
+        edge_bps=approved.opportunity.net_bps,
     )

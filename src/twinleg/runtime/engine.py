@@ -19,10 +19,10 @@ import msgspec
 from twinleg.core.board import VANISHED, Board
 from twinleg.core.book import Book
 from twinleg.core.edge import Opportunity
-from twinleg.core.exits import exit_reason
+from twinleg.core.exits import exit_wish
 from twinleg.core.guard import Approved, approve
-from twinleg.core.hedge import Quote, Quotes
 from twinleg.core.messages import BookDelta, FundingSettled, MarketEvent, MarketStatus, Refusal
+from twinleg.core.move import Quote, Quotes
 from twinleg.core.orders import Leg, State, TradePlan
 from twinleg.core.pairs import NS_PER_MS, Pair
 from twinleg.runtime.desk import Budgets, Desk
@@ -152,10 +152,10 @@ class Engine:
         if pair is None or pair.long.bid is None or pair.short.bid is None:
             return
         standing = self.purse.standing(self.desk.ledger.trades[plan.trade_id], pair)
-        reason = exit_reason(pair, standing, stop_loss_bps=self._stop_loss_bps)
-        if reason is not None:
-            LOG.info("%s: %s", plan.trade_id, reason)
-            self.desk.wants_exit(plan.trade_id, reason, now_ms)
+        wish = exit_wish(pair, standing, stop_loss_bps=self._stop_loss_bps)
+        if wish is not None:
+            LOG.info("%s: %s", plan.trade_id, wish.reason)
+            self.desk.wants_exit(plan.trade_id, wish, now_ms)
 
     def _mend_books(self, now_ms: int, now_ns: int) -> None:
         """Ask again for books that a fresh snapshot may mend, each at most once a minute."""
