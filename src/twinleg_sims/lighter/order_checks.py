@@ -128,7 +128,7 @@ class OrderChecks:
         _check_expiry(body, now_ms)
         if body.time_in_force != IOC and not waits:
             _check_minimum(body, market)
-        if body.client_order_index and user.knows_client_index(body.client_order_index):
+        if body.client_order_index and user.knows_client_index(body.client_order_index, self._accounts.world.now_ms):
             raise RefusedError(21728)
         _check_counts(user, body)
         return Wish(

@@ -7,6 +7,7 @@ from twinleg_sims.lighter.asked import Asked
 from twinleg_sims.lighter.endpoints import OK, Endpoints
 from twinleg_sims.lighter.errors import RefusedError, parameter
 from twinleg_sims.lighter.private import Private, parsed_batch
+from twinleg_sims.lighter.users import Record, User
 from twinleg_sims.lighter.wire import Row
 
 
@@ -56,10 +57,9 @@ class TransactionRest(Endpoints):
         if by not in ("hash", "sequence_index"):
             raise parameter("by")
         for user in self._private.users:
-            for record in user.records.values():
-                if value == (record.hash if by == "hash" else str(record.sequence)):
-                    row = self._private.transaction_row(record, now_ms)
-                    return OK | row | {"committed_at": 0, "verified_at": 0}
+            record = user.records.get(value) if by == "hash" else _numbered(user, value)
+            if record is not None:
+                return OK | self._private.transaction_row(record, now_ms) | {"committed_at": 0, "verified_at": 0}
         raise RefusedError(21500)
 
     def _account_txs(self, asked: Asked, now_ms: int) -> Row:
@@ -71,3 +71,7 @@ class TransactionRest(Endpoints):
         start = asked.number("index", 0)
         chosen = records[start : start + asked.limit()]
         return OK | {"txs": [self._private.transaction_row(record, now_ms) for record in chosen]}
+
+
+def _numbered(user: User, sequence: str) -> Record | None:
+    return next((record for record in user.records.values() if str(record.sequence) == sequence), None)

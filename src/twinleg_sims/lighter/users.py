@@ -175,12 +175,13 @@ class User:
         text = str(index)
         return next((order for order in self.engine.orders.values() if order.wish.client_id == text), None)
 
-    def knows_client_index(self, index: int) -> bool:
-        """Whether a live order (or one that waits for a live one to fill) has it."""
-        text = str(index)
+    def knows_client_index(self, index: int, now_ms: int) -> bool:
+        """Whether a live order (or one that waits for a live one to fill) has it. What never arrived is not known."""
+        text, arrived_ms = str(index), now_ms - self.engine.tier.taker_delay_ms
         return any(
             wish.client_id == text
             for order in self.engine.orders.values()
+            if order.state != "pending" or order.placed_ms >= arrived_ms
             for wish in (order.wish, *order.wish.children)
         )
 

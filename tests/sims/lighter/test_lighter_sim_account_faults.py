@@ -263,6 +263,7 @@ def test_an_accepted_order_may_come_to_nothing() -> None:
     rejected = trader.accepted(2, 200, trader.ticks("bid", 5_000))
     trader.bench.run(2_000)
     assert trader.tx(never)["status"] == 1
+    assert trader.create(1, 200, trader.ticks("bid", 5_000))["code"] == 200, "nobody knows the one that came to nothing"
     assert trader.failure(rejected) == 21739
     assert trader.get("accountOrders", account_index=trader.index, client_order_indexes="1,2")["orders"] == []
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -11,8 +12,12 @@ from lighter import models
 from lighter_bench import Bench
 from lighter_trader import ETH, IOC, LEVERAGE, POST_ONLY, UNVERIFIED, Trader, trading
 
+from twinleg_sims.lighter import account_wire
 from twinleg_sims.lighter.facts import STANDARD
 from twinleg_sims.lighter.gate import Setup
+from twinleg_sims.lighter.private import RULES
+from twinleg_sims.margin import figures
+from twinleg_sims.positions import MICRO, Position
 from twinleg_sims.protocol import AccountError, AccountRequest, HttpRequest
 
 BEFORE_THE_HOUR_MS = 1_795_197_600_000 - 40_000
@@ -127,6 +132,39 @@ def test_the_liquidation_price_is_where_it_happens() -> None:
     value = float(row["collateral"]) + (price - entry)
     rate = trader.bench.body("/api/v1/orderBookDetails", market_id=ETH)["order_book_details"][0]
     assert value == pytest.approx(price * rate["maintenance_margin_fraction"] / 10_000, abs=0.02)
+
+
+RECORDED = Path(__file__).parents[2] / "data/lighter/ccxt_http_responses.json"
+
+
+def test_a_recorded_account_s_figures_come_out_of_ours() -> None:
+    """18.0193 ETH long from 2669.84 with 9100.242706 of collateral was to be liquidated at 2191.1107231380406."""
+    recorded = json.loads(RECORDED.read_text())["GET /api/v1/account (open ETH position)"]["accounts"][0]
+    [position] = recorded["positions"]
+    trader = trading()
+    market, value = trader.market, float(position["position_value"])
+    market.mark_price = value / float(position["position"])
+    held = Position(1, market, 0, 0, lots=180_193, last_lots=180_193)
+    held.cost_micro = round(float(position["avg_entry_price"]) * float(position["position"]) * MICRO)
+    trader.bench.venue._private.users.find(trader.index).engine.positions["ETH"] = held
+    unrealised = held.unrealised_micro(market.mark_price)
+    assert unrealised / MICRO == pytest.approx(float(position["unrealized_pnl"]), abs=0.1), "the entry is rounded"
+    user = trader.bench.venue._private.users.find(trader.index)
+    user.engine.balance_micro = micro(recorded["total_asset_value"]) - unrealised
+    now = figures(user.engine, RULES.margin)
+    assert now.available == pytest.approx(micro(recorded["available_balance"]), abs=2)
+    ours = float(account_wire.liquidation_price(held, RULES.margin, now))
+    assert ours == pytest.approx(float(position["liquidation_price"]), abs=1e-6)
+
+
+def test_an_account_has_every_recorded_field_with_its_type() -> None:
+    recorded = json.loads(RECORDED.read_text())["GET /api/v1/account (open ETH position)"]["accounts"][0]
+    trader = trading()
+    trader.hold(500)
+    ours = trader.row()
+    for theirs, row in ((recorded, ours), (recorded["positions"][0], ours["positions"][0])):
+        kinds = {name: type(value) for name, value in theirs.items()}
+        assert {name: type(row[name]) for name in kinds} == kinds
 
 
 def test_reads_may_lag_behind_the_streams() -> None:
