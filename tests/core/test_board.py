@@ -441,6 +441,10 @@ def test_the_last_settlement_alone_is_no_history() -> None:
     hour_ms = NOW_MS // HOUR_MS * HOUR_MS
     now_ms = hour_ms + HISTORY_SLACK_MS
     made.apply(settled(ONE.key, 1e-5, hour_ms, price=0.01))  # by the stream, as it tells it to who joins
+    assert made.wanting_history(now_ms) == [], "there is no price yet to book it on"
+    made.apply(Stats(ONE.key, 0.01, 0.01, None, NOW_MS, NOW_NS))
+    assert made.wanting_history(now_ms) == [ONE]
+    made.apply(Stats(TWO.key, None, 0.00001, None, NOW_MS, NOW_NS))
     assert made.wanting_history(now_ms) == [ONE, TWO]
     for event in funding_told(ONE.key, [1e-5] * 24):
         made.apply(event)

@@ -22,6 +22,7 @@ from twinleg.core.messages import (
     Market,
     MarketEvent,
     MarketsListed,
+    Stats,
     StreamState,
     VenueClock,
 )
@@ -69,7 +70,8 @@ class PlainVenue:
         return Read(Request(venue="one", method="GET", url=what), parse)
 
     def list_markets(self) -> Read:
-        return self.read("markets", MarketsListed("one", self.listing, NOW_MS))
+        prices = [Stats(one.key, 1.0, 1.0, None, NOW_MS, 0) for one in self.listing]  # as the stream tells them
+        return self.read("markets", MarketsListed("one", self.listing, NOW_MS), *prices)
 
     def feeds(self, markets: Sequence[Market]) -> list[Feed]:
         self.made.append(list(markets))

@@ -296,6 +296,7 @@ class Board:
         """Paired markets whose settled history is not whole up to the last settlement, the most promising pairs first.
 
         A stream tells the last settlement alone: those before it, and what they mean for open trades, are history's.
+        Not before there is a price to book them on, where the venue tells none with them.
         """
         order = [key for found in self.ranking() for key in (found.long_market, found.short_market)] + list(
             self.markets
@@ -305,7 +306,8 @@ class Board:
             state = self.markets[key]
             interval_ms = state.market.funding_interval_ms
             due = (now_ms - HISTORY_SLACK_MS) // interval_ms * interval_ms
-            if self.pairs_of.get(key) and due > state.funding.whole_until_ms:
+            missing = due > state.funding.whole_until_ms and self.reference_price(key) is not None
+            if missing and self.pairs_of.get(key):
                 wanted.append(state.market)
         return wanted
 
