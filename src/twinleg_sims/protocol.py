@@ -90,13 +90,17 @@ class AccountError(ValueError):
 
 
 class AccountRequest(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """An account as asked for, of the control endpoint or the command line. `wallet`: accounts of one are kin."""
+    """An account as asked for, of the control endpoint or the command line. `wallet`: accounts of one are kin.
+
+    `tier` is Lighter's word for fees, delays and budgets; empty is its base tier.
+    """
 
     equity_usd: float = 100_000.0
     name: str = ""
     wallet: str = ""
     taker_bps: float | None = None
     maker_bps: float | None = None
+    tier: str = ""
 
 
 class Core(Protocol):

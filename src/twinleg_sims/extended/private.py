@@ -77,6 +77,8 @@ class Private:
         """A funded account with keys of its own. Raises AccountError."""
         if not 0 <= asked.equity_usd <= 1e12:
             raise AccountError(f"an equity of {asked.equity_usd} makes no sense")
+        if asked.tier:
+            raise AccountError("Extended's accounts have fees, not tiers")
         relatives = {
             key: member for key, member in self.members.items() if asked.wallet and member.wallet == asked.wallet
         }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from twinleg_sims.accounts import Accounts
 from twinleg_sims.faults import Faults
 from twinleg_sims.lighter import facts, rest, wire
 from twinleg_sims.lighter.deals import resting_index
@@ -64,6 +65,11 @@ class LighterCore:
 
     def open_account(self, asked: AccountRequest) -> dict[str, object]:
         return self._private.open_account(asked)
+
+    @property
+    def accounts(self) -> Accounts:
+        """The engine's side of every account, for tests and faults; an account's index is WORLD_ACCOUNTS and its id."""
+        return self._private.accounts
 
     def _admitted(self, name: str, request: HttpRequest, now_ms: int) -> bool:
         """Whether a request is within its budget: its wallet's if it is some account's, else its address's."""

@@ -18,7 +18,7 @@ from twinleg_sims.lighter.errors import RefusedError
 from twinleg_sims.lighter.gate import BATCH_MAX, Admitted, Gate, Setup
 from twinleg_sims.lighter.order_checks import OrderChecks
 from twinleg_sims.lighter.sequencer import Sequencer, hidden
-from twinleg_sims.lighter.tiers import STANDARD
+from twinleg_sims.lighter.tiers import STANDARD, TIERS
 from twinleg_sims.lighter.tokens import Tokens
 from twinleg_sims.lighter.users import Change, Key, Record, User, Users, Wallet
 from twinleg_sims.lighter.view import View
@@ -75,7 +75,7 @@ class Private:
         number = sum(1 for _ in self.users)
         if not 0 <= asked.equity_usd <= EQUITY_USD_MAX or number >= ACCOUNTS_MAX:
             raise AccountError(f"no account number {number + 1} with {asked.equity_usd} USD")
-        wallet = self._wallet(asked.wallet or f"wallet {number}")
+        wallet = self._wallet(asked.wallet or f"wallet {number}", asked.tier or STANDARD)
         tier = wallet.terms.engine
         if asked.taker_bps is not None:
             tier = replace(tier, taker_ppm=round(asked.taker_bps * 100))
@@ -97,11 +97,14 @@ class Private:
             "chain_id": self.setup.chain_id,
         }
 
-    def _wallet(self, name: str) -> Wallet:
+    def _wallet(self, name: str, tier: str) -> Wallet:
+        """A known wallet keeps its tier. Raises AccountError."""
+        if tier not in TIERS:
+            raise AccountError(f"no tier {tier!r}; known: {', '.join(TIERS)}")
         wallet = self._wallets.get(name)
         if wallet is None:
             private = schnorr.private_key(f"{self.view.world.seed}:{name}") % 2**255
-            wallet = self._wallets[name] = Wallet(private, STANDARD, self._scale)
+            wallet = self._wallets[name] = Wallet(private, tier, self._scale)
         return wallet
 
     def _new_key(self, user: User, index: int) -> str:

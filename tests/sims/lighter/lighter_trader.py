@@ -11,7 +11,8 @@ from urllib.parse import urlencode
 from lighter_bench import START_MS, Bench
 from lighter_keys import signed, token
 
-from twinleg_sims.lighter.facts import NO_LIMITS, Limits
+from twinleg_sims.account import Account
+from twinleg_sims.lighter.facts import NO_LIMITS, WORLD_ACCOUNTS, Limits
 from twinleg_sims.lighter.gate import Setup
 from twinleg_sims.listings import LIGHTER
 from twinleg_sims.market import SimMarket
@@ -32,18 +33,24 @@ class Trader:
     bench: Bench
     equity_usd: float = 100_000.0
     wallet: str = ""
+    tier: str = ""
     signs: bool = False
     key: int = 4
     nonce: int = 0
     account: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        asked = AccountRequest(equity_usd=self.equity_usd, wallet=self.wallet)
+        asked = AccountRequest(equity_usd=self.equity_usd, wallet=self.wallet, tier=self.tier)
         self.account = self.bench.core.open_account(asked)
 
     @property
     def index(self) -> int:
         return int(self.account["account_index"])
+
+    @property
+    def engine(self) -> Account:
+        """The truth about the account."""
+        return self.bench.venue.accounts.by_id[self.index - WORLD_ACCOUNTS]
 
     @property
     def private(self) -> int:

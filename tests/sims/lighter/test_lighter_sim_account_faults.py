@@ -480,9 +480,7 @@ def test_no_margin_ends_in_a_liquidation() -> None:
     trader.hold(20_000)
     trader.watch("account_all_trades")
     trader.bench.frames()
-    trader.bench.venue._private.accounts.deposit(
-        trader.bench.venue._private.users.find(trader.index).engine, -350_000_000
-    )
+    trader.bench.venue.accounts.deposit(trader.engine, -350_000_000)
     trader.bench.run(2_000)
     rows = [row for frame in trader.told("update/account_all_trades") for row in frame["trades"]["0"]]
     assert {row["type"] for row in rows} <= {"liquidation", "deleverage"}

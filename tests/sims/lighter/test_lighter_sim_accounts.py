@@ -73,7 +73,7 @@ def test_money_adds_up(seed: int) -> None:
     assert trader.position() == pytest.approx(size, abs=1e-9)
     held = sum(micro(p["unrealized_pnl"]) for p in row["positions"])
     assert micro(row["total_asset_value"]) == micro(row["collateral"]) + held
-    figures = trader.bench.venue._private.accounts.figures(trader.bench.venue._private.users.find(trader.index).engine)
+    figures = trader.bench.venue.accounts.figures(trader.engine)
     assert micro(row["available_balance"]) == figures.available
     orders = trader.get("accountOrders", account_index=trader.index, client_order_indexes=",".join(map(str, range(26))))
     filled = {row["order_index"]: micro(row["filled_base_amount"]) for row in orders["orders"]}
@@ -146,12 +146,11 @@ def test_a_recorded_account_s_figures_come_out_of_ours() -> None:
     market.mark_price = value / float(position["position"])
     held = Position(1, market, 0, 0, lots=180_193, last_lots=180_193)
     held.cost_micro = round(float(position["avg_entry_price"]) * float(position["position"]) * MICRO)
-    trader.bench.venue._private.users.find(trader.index).engine.positions["ETH"] = held
+    trader.engine.positions["ETH"] = held
     unrealised = held.unrealised_micro(market.mark_price)
     assert unrealised / MICRO == pytest.approx(float(position["unrealized_pnl"]), abs=0.1), "the entry is rounded"
-    user = trader.bench.venue._private.users.find(trader.index)
-    user.engine.balance_micro = micro(recorded["total_asset_value"]) - unrealised
-    now = figures(user.engine, RULES.margin)
+    trader.engine.balance_micro = micro(recorded["total_asset_value"]) - unrealised
+    now = figures(trader.engine, RULES.margin)
     assert now.available == pytest.approx(micro(recorded["available_balance"]), abs=2)
     ours = float(account_wire.liquidation_price(held, RULES.margin, now))
     assert ours == pytest.approx(float(position["liquidation_price"]), abs=1e-6)
@@ -325,8 +324,11 @@ def test_accounts_are_a_function_of_the_seed() -> None:
     assert opened(4) == opened(4)
     keys = [account["api_private_key"] for seed in (4, 5) for account in opened(seed)]
     assert len(set(keys)) == 8
-    with pytest.raises(AccountError):
-        Bench().core.open_account(AccountRequest(equity_usd=-1.0))
+    for wrong in (AccountRequest(equity_usd=-1.0), AccountRequest(tier="gold")):
+        with pytest.raises(AccountError):
+            Bench().core.open_account(wrong)
+    premium = Trader(Bench(), tier="premium")
+    assert premium.engine.tier.taker_ppm == 280
 
 
 def test_the_same_inputs_give_the_same_bytes() -> None:
