@@ -84,6 +84,19 @@ def test_recorded_frames_become_exact_events(feed: ExtendedFeed) -> None:
     assert feed.bad_frames == feed.unknown_words == 0
 
 
+def test_levels_that_are_gone_are_forgotten(feed: ExtendedFeed) -> None:
+    tell(feed, "snapshot")
+    first = FRAMES["snapshot"]["seq"] + 1
+    for seq in range(first, first + 200, 2):  # a price that comes and goes, each time another
+        level = {"p": str(50_000 + seq), "q": "0.1", "c": "0.1"}
+        assert tell(feed, "delta", seq=seq, data=FRAMES["delta"]["data"] | {"b": [level]})
+        level |= {"q": "-0.1", "c": "0"} if seq % 4 else {"q": "-0.1", "c": None}
+        (event,) = tell(feed, "delta", seq=seq + 1, data=FRAMES["delta"]["data"] | {"b": [level]})
+        assert isinstance(event, BookDelta)
+        assert event.bids == [(50_000 + seq, 0)]
+    assert len(feed._lines["BTC-USD"].bids) == 2
+
+
 @pytest.mark.parametrize(
     "level",
     [
