@@ -11,7 +11,6 @@ export PYTHONPATH := src
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes
 UV ?= uv
 LOCK := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header
-SEED ?= 7
 
 .PHONY: help demo test check bench bench-peers soak lock docs clean
 
