@@ -259,6 +259,10 @@ class TestVerdicts:
             SendVerdict.UNKNOWN,
         ]
 
+    def test_a_cancel_of_what_is_not_there_is_refused(self) -> None:
+        assert verdict(404, error(404), "cancel") is SendVerdict.REJECTED
+        assert verdict(404, b"", "cancel") is verdict(404, error(404)) is SendVerdict.UNKNOWN
+
     def test_another_orders_acknowledgement_is_none_of_this(self) -> None:
         assert verdict(200, {"status": "OK", "data": {"id": 5, "externalId": "other"}}) is SendVerdict.UNKNOWN
 

@@ -30,8 +30,9 @@ from twinleg.core.trading import (
     client_id_of,
     number_of,
 )
-from twinleg.core.venue import Credential, WireError
+from twinleg.core.venue import WireError
 from twinleg.venues.extended import facts, wire
+from twinleg.venues.extended.sign import Keys
 
 MONEY = Grid(20)
 """Money is written with up to 16 decimals, mostly zeros (recorded)."""
@@ -219,15 +220,16 @@ def _when(venue_ms: int, now_ms: int) -> int:
 class ExtendedAccountFeed:
     """The account's stream without its socket. See the head of this file and core.venue.Feed."""
 
-    def __init__(self, url: str, api_key: Credential, markets: Mapping[str, Market], names: Bounded) -> None:
+    def __init__(self, url: str, keys: Keys, markets: Mapping[str, Market], names: Bounded) -> None:
         self.name = "account"
         self.url = url
-        self.headers: dict[str, str] = {"User-Agent": facts.USER_AGENT, "X-Api-Key": api_key}
+        self.headers: dict[str, str] = {"User-Agent": facts.USER_AGENT, "X-Api-Key": keys.api_key}
         self.markets: tuple[str, ...] = ()
         self.outbox: list[bytes] = []
         self.broken: str | None = None
         self.bad_frames = 0
         self.unknown_words = 0
+        self._masked = keys.masked
         self._rows = Rows(markets, names)
         self._fills_seen = Bounded(facts.FILLS_SEEN_MAX)
         self._account_status = "ACTIVE"
@@ -248,7 +250,7 @@ class ExtendedAccountFeed:
         if self.broken is not None:
             return []
         try:
-            frame = wire.decode_account_frame(payload)
+            frame = wire.decode_account_frame(self._masked(bytes(payload)))
         except wire.UNREADABLE as error:
             self.bad_frames += 1
             return self._break(f"a frame that cannot be placed: {error}"[:200], now_ms)

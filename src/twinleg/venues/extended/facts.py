@@ -111,6 +111,9 @@ REPEATS_MAX = 3
 ORDER_ROWS = 100
 """Rows asked for of the history of one order, which has one."""
 
+ORDER_FILL_ROWS = 200
+"""Our choice: of one market's newest fills, to find one order's; the order's own count shows what is missing."""
+
 FILL_ROWS = 1_000
 """Fills per page, of at most 10,000 (API documentation, 2025)."""
 

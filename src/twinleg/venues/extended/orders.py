@@ -187,7 +187,7 @@ def outcome(request: Request, external_id: str, status: int | None, body: bytes)
     |---|---|
     | 2xx, OK, for a placement with an id and our external id | accepted (PATCH and the switch: empty, too) |
     | 401 | rejected: the key is checked before all else |
-    | 4xx with an error code that is none of DOUBTFUL_REFUSALS | rejected |
+    | 4xx with an error code that is none of DOUBTFUL_REFUSALS; to a cancel, 404 with a code, too | rejected |
     | 2xx with an error code of ORDER_REFUSALS | rejected |
     | 429 | unknown: no rule published says that it comes before the order is taken |
     | anything else: 5xx, 404 without a word, a web page, half a body, silence | unknown |
@@ -205,13 +205,14 @@ def outcome(request: Request, external_id: str, status: int | None, body: bytes)
     if 200 <= status < 300 and answer.error is None and answer.status in ("OK", ""):
         return _success(request, external_id, status, answer)
     code = answer.error.code if answer.error is not None and answer.status == "ERROR" else None
-    definite = isinstance(code, int) and code not in facts.DOUBTFUL_REFUSALS
+    gone = code == 404 and not _places(request)  # a cancel of an order that is over, or never came
+    definite = isinstance(code, int) and (code not in facts.DOUBTFUL_REFUSALS or gone)
     refused = definite and (status in FAULT_OF_OURS or (200 <= status < 300 and code in facts.ORDER_REFUSALS))
     return SendOutcome(SendVerdict.REJECTED if refused else SendVerdict.UNKNOWN, _told(status, answer))
 
 
 def _success(request: Request, external_id: str, status: int, answer: wire.Answer) -> SendOutcome:
-    if not (request.method == "POST" and request.url.endswith(ORDER_PATH)):
+    if not _places(request):
         silent = request.method == "PATCH" or "/deadmanswitch" in request.url
         if answer.status == "OK" or (silent and not wire.told(answer.data)):
             return SendOutcome(SendVerdict.ACCEPTED, "")
@@ -223,6 +224,10 @@ def _success(request: Request, external_id: str, status: int, answer: wire.Answe
     if answer.status != "OK" or placed.external_id != external_id:
         return SendOutcome(SendVerdict.UNKNOWN, f"{status}, but for order {placed.external_id!r:.60}")
     return SendOutcome(SendVerdict.ACCEPTED, "", venue_order_id=str(placed.id))
+
+
+def _places(request: Request) -> bool:
+    return request.method == "POST" and request.url.endswith(ORDER_PATH)
 
 
 def _told(status: int, answer: wire.Answer) -> str:

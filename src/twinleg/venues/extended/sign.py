@@ -89,6 +89,10 @@ class Keys:
         """The value of the X-Api-Key header."""
         return self._api_key
 
+    def masked(self, said: bytes) -> bytes:
+        """What the venue said, without the API key: answers are quoted in reasons and errors."""
+        return said.replace(self._api_key.encode(), b"***")
+
     def sign(self, message_hash: int) -> tuple[int, int]:
         """(r, s), the same on every call. Raises ValueError for a hash above 2**251, which Poseidon never gave yet."""
         r, s = fast_stark_crypto.sign(self._private_key, message_hash)

@@ -112,12 +112,10 @@ class ExtendedTrading:
         return self._unsigned("", self._door.dead_man_switch(seconds), lane, now_ms)
 
     def read_reply(self, signed: Signed, status: int | None, body: bytes) -> SendOutcome:
-        """See orders.outcome. The venue's words are passed on, but for our key."""
-        found = orders.outcome(signed.request, signed.client_id, status, body)
+        """See orders.outcome."""
+        found = orders.outcome(signed.request, signed.client_id, status, self._keys.masked(body))
         if found.verdict is SendVerdict.ACCEPTED and found.venue_order_id is not None:
             self._names[found.venue_order_id] = signed.client_id
-        if str(self._keys.api_key) in found.reason:
-            return msgspec.structs.replace(found, reason=found.reason.replace(str(self._keys.api_key), "***"))
         return found
 
     def next_number(self, key: str, now_ms: int) -> tuple[Request, Callable[[bytes], int]] | None:
@@ -126,7 +124,7 @@ class ExtendedTrading:
 
     def open_orders(self, now_ms: int) -> AccountRead:
         """All orders that may still fill, anybody's."""
-        return AccountRead(self._door.get("/user/orders"), partial(self._listed, "orders", self._rows.order))
+        return self._read(self._door.get("/user/orders"), partial(self._listed, "orders", self._rows.order))
 
     def order(self, client_id: str, market: Market, now_ms: int) -> list[AccountRead]:
         """Open orders, then closed ones, then fills: an order on its way from one to the next is not missed.
@@ -137,11 +135,11 @@ class ExtendedTrading:
         history = self._door.get(
             "/user/orders/history", market=market.native_id, externalId=client_id, limit=facts.ORDER_ROWS
         )
-        fills = self._door.get("/user/trades", market=market.native_id, limit=facts.FILL_ROWS)
+        fills = self._door.get("/user/trades", market=market.native_id, limit=facts.ORDER_FILL_ROWS)
         return [
-            AccountRead(self._door.get("/user/orders", market=market.native_id), partial(self._of_order, client_id)),
-            AccountRead(history, partial(self._of_order, client_id)),
-            AccountRead(fills, partial(self._fills_of_order, client_id)),
+            self._read(self._door.get("/user/orders", market=market.native_id), partial(self._of_order, client_id)),
+            self._read(history, partial(self._of_order, client_id)),
+            self._read(fills, partial(self._fills_of_order, client_id)),
         ]
 
     def fills(self, since_ms: int, now_ms: int) -> AccountRead:
@@ -150,26 +148,29 @@ class ExtendedTrading:
 
     def positions(self, now_ms: int) -> AccountRead:
         """All open positions."""
-        return AccountRead(self._door.get("/user/positions"), partial(self._listed, "positions", self._rows.position))
+        return self._read(self._door.get("/user/positions"), partial(self._listed, "positions", self._rows.position))
 
     def balance(self, now_ms: int) -> AccountRead:
-        return AccountRead(self._door.get("/user/balance"), self._balance)
+        return self._read(self._door.get("/user/balance"), self._balance)
 
     def fees(self, now_ms: int) -> AccountRead:
         """The account's rates in every market. Reading them sets the ceiling that is signed from then on."""
-        return AccountRead(self._door.get("/user/fees"), self._fees)
+        return self._read(self._door.get("/user/fees"), self._fees)
 
     def leverage(self, market: Market, now_ms: int) -> AccountRead:
         """The account's leverage in one market (LeverageSeen)."""
-        return AccountRead(self._door.get("/user/leverage", market=market.native_id), self._leverage)
+        return self._read(self._door.get("/user/leverage", market=market.native_id), self._leverage)
 
     def account(self, now_ms: int) -> AccountRead:
         """Whether the API key's account is the one that the Stark key signs for: an Incident says what is not."""
-        return AccountRead(self._door.get("/user/account/info"), self._account)
+        return self._read(self._door.get("/user/account/info"), self._account)
 
     def account_feeds(self, markets: Sequence[Market]) -> list[Feed]:
         """One stream tells all of the account, whatever the markets."""
-        return [ExtendedAccountFeed(self._account_url, self._keys.api_key, self._markets, self._names)]
+        return [ExtendedAccountFeed(self._account_url, self._keys, self._markets, self._names)]
+
+    def _read(self, request: Request, parse: Callable[[bytes, int], list[AccountEvent]]) -> AccountRead:
+        return AccountRead(request, lambda body, now_ms: parse(self._keys.masked(body), now_ms))
 
     def _rates_in(self, market: Market) -> tuple[Decimal, Decimal]:
         """(maker, taker) as fractions."""
@@ -208,7 +209,7 @@ class ExtendedTrading:
         cursor = {"cursor": str(before[-1].id)} if before else {}
 
         def read(body: bytes) -> tuple[tuple[wire.FillRow, ...], bool]:
-            rows = tuple(_clear(wire.decode_fill, raw) for raw in _rows(body))
+            rows = tuple(_clear(wire.decode_fill, raw) for raw in _rows(self._keys.masked(body)))
             return before + rows, not rows or min(row.created_time for row in rows) < since_ms
 
         def parse(body: bytes, now_ms: int) -> list[AccountEvent]:
