@@ -106,6 +106,8 @@ class TradingCase(msgspec.Struct, kw_only=True):
     sent_secrets: tuple[str, ...]
     """Those that requests carry, so that an answer might quote them."""
     unpack: Callable[[Signed], Unpacked]
+    signs_at_wall_time: bool = False
+    """The signer stamps the time of day by itself, whatever time it is told."""
     same_bytes: bool
     """Signing twice gives the same bytes (else signatures are salted, and only the content is the same)."""
     accepted: Callable[[Signed], bytes]

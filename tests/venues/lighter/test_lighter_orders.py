@@ -99,17 +99,18 @@ def test_a_coarse_grid_is_scaled_to_the_markets_decimals() -> None:
     ("changes", "words"),
     [
         ({"limit_ticks": 2**32}, "price 4294967296 is not"),
-        ({"limit_ticks": 0}, "price 0 is not"),
-        ({"limit_ticks": -5}, "price -5 is not"),
+        ({"limit_ticks": 0, "purpose": Purpose.EXIT}, "price 0 is not"),
+        ({"limit_ticks": -5, "purpose": Purpose.EXIT}, "price -5 is not"),
         ({"size_lots": 2**48}, "size 281474976710656 is not"),
-        ({"size_lots": 0}, "size 0 is not"),
-        ({"size_lots": -1}, "size -1 is not"),
+        ({"size_lots": 0, "purpose": Purpose.EXIT}, "size 0 is not"),
+        ({"size_lots": -1, "purpose": Purpose.EXIT}, "size -1 is not"),
         ({"client_id": "hand-made"}, "unpack"),
+        ({"deadline_ms": NOW_MS - 5}, "was due 5 ms ago"),
         ({"market": "lighter:BTC"}, "with the facts of lighter:ETH"),
         ({"venue": "extended"}, "at extended"),
         ({"deadline_ms": NOW_MS + 31 * 24 * 60 * MINUTE_MS, "time_in_force": TimeInForce.POST_ONLY}, "expiry must lie"),
-        ({"size_lots": 49, "time_in_force": TimeInForce.POST_ONLY}, "below the minimum of 50"),
-        ({"limit_ticks": 1_900, "size_lots": 50, "time_in_force": TimeInForce.POST_ONLY}, "0.10 USD are below"),
+        ({"size_lots": 49, "time_in_force": TimeInForce.POST_ONLY}, "49 lots are less than the least, 50"),
+        ({"limit_ticks": 1_900, "size_lots": 50, "time_in_force": TimeInForce.POST_ONLY}, "0.10 USD are less"),
     ],
 )
 def test_what_the_venue_could_never_take_is_refused_before_it_is_signed(changes: dict[str, Any], words: str) -> None:
@@ -117,9 +118,9 @@ def test_what_the_venue_could_never_take_is_refused_before_it_is_signed(changes:
         orders.order_fields(intent(**changes), ETH, NOW_MS)
 
 
-def test_minimums_are_for_what_rests_and_adds() -> None:
-    assert orders.order_fields(intent(size_lots=1), ETH, NOW_MS).base_amount == 1
-    assert orders.order_fields(intent(POST, size_lots=1, reduce_only=True), ETH, NOW_MS).base_amount == 1
+@pytest.mark.parametrize("purpose", [purpose for purpose in Purpose if purpose is not Purpose.ENTER])
+def test_minimums_are_for_entries(purpose: Purpose) -> None:
+    assert orders.order_fields(intent(size_lots=1, purpose=purpose), ETH, NOW_MS).base_amount == 1
 
 
 def test_other_venues_and_spot_markets_have_no_index() -> None:

@@ -133,16 +133,19 @@ class Rows:
         return market
 
 
-def balance(equity: str, available: str, maintenance: str | None, now_ms: int) -> BalanceSeen:
-    """Initial margin is what of the equity is not available (recorded). Raises WireError: no text is no zero."""
+def balance(
+    equity: str, available: str, now_ms: int, initial: str | None = None, maintenance: str | None = None
+) -> BalanceSeen:
+    """Initial margin, if untold, is what of the equity is not available (recorded). Raises WireError."""
     equity_usd, available_usd = wire.number(equity), wire.number(available)
     if equity_usd is None or available_usd is None:
         raise WireError(f"no balance: equity {equity!r:.40}, available {available!r:.40}")
+    initial_usd = wire.number(initial)
     return BalanceSeen(
         venue=facts.NAME,
         equity_usd=equity_usd,
         available_usd=available_usd,
-        initial_margin_usd=max(0.0, equity_usd - available_usd),
+        initial_margin_usd=max(0.0, equity_usd - available_usd) if initial_usd is None else initial_usd,
         maintenance_margin_usd=wire.number(maintenance),
         at_ms=now_ms,
     )
@@ -215,6 +218,7 @@ class LighterAccountFeed(Session):
         self._token_of: dict[str, str] = {}
         self._fills_seen: dict[tuple[str, Side], None] = {}
         self._doubted = True
+        self._missed_fills = False
 
     def opened(self, now_ms: int) -> list[Any]:
         """A new connection: every topic is asked for once the venue says `connected`."""
@@ -301,25 +305,28 @@ class LighterAccountFeed(Session):
 
     def _trades(self, frame: wire.AccountFrame, starts: bool, now_ms: int) -> list[AccountEvent]:
         """Fills not told before: each start replays some, and perhaps not all that we missed."""
-        events = self._told(_flat(frame.trades, none_is_empty=starts), self._rows.executions, now_ms)
+        raws = [] if bytes(frame.trades) == b"null" else _flat(frame.trades)  # recorded where there are none
+        events = self._told(raws, self._rows.executions, now_ms)
         fills = sorted((one for one in events if isinstance(one, ExecutionSeen)), key=lambda one: int(one.fill_id))
         news: list[AccountEvent] = [one for one in fills if self._is_news(one)]
         news += [one for one in events if not isinstance(one, ExecutionSeen)]
-        return [*news, _doubt("fills from before the subscription", now_ms)] if starts else news
+        if starts and self._missed_fills:
+            news.append(_doubt("fills since the last subscription", now_ms))
+        self._missed_fills = True
+        return news
 
     def _positions(self, frame: wire.AccountFrame, starts: bool, now_ms: int) -> list[AccountEvent]:
         """At the start all positions, then those that change; a closed one comes with zero."""
-        rows = wire.decode_by_market(frame.positions)
-        if rows is None:
-            raise WireError("no positions in it")
         events = self._told(
-            rows.values(), lambda raw, now_ms: self._rows.position(wire.decode_position(raw), now_ms), now_ms
+            _by_market(frame.positions),
+            lambda raw, at_ms: self._rows.position(wire.decode_position(raw), at_ms),
+            now_ms,
         )
         return _whole("positions", events, now_ms) if starts else events
 
     def _stats(self, frame: wire.AccountFrame, starts: bool, now_ms: int) -> list[AccountEvent]:
         row = wire.decode_user_stats(frame.stats)
-        seen = balance(row.portfolio_value, row.available_balance, None, now_ms)
+        seen = balance(row.portfolio_value, row.available_balance, now_ms)
         return _whole("balance", [seen], now_ms) if starts else [seen]
 
     def _transactions(self, frame: wire.AccountFrame, starts: bool, now_ms: int) -> list[AccountEvent]:
@@ -373,11 +380,17 @@ def _doubt(detail: str, now_ms: int) -> Incident:
     return Incident(facts.NAME, IN_DOUBT, detail[:200], now_ms)
 
 
-def _flat(raw: msgspec.Raw, *, none_is_empty: bool = False) -> list[msgspec.Raw]:
-    """Rows by market, or in one list. Raises WireError where there are none at all, unless that means an empty list."""
-    rows = wire.decode_lists(raw)
-    if rows is None:
-        if none_is_empty:
-            return []
-        raise WireError("no rows in it")
-    return rows if isinstance(rows, list) else [row for each in rows.values() for row in each or ()]
+def _by_market(raw: msgspec.Raw) -> list[msgspec.Raw]:
+    """What is in a topic's content, market by market. Raises WireError where it has none: that is not an empty one."""
+    content = wire.decode_by_market(raw)
+    if content is None:
+        raise WireError("no content")
+    return content if isinstance(content, list) else [each for index, each in content.items() if index.isdecimal()]
+
+
+def _flat(raw: msgspec.Raw) -> list[msgspec.Raw]:
+    """The rows of a topic that has lists of them by market, or one list. Raises WireError where it has none."""
+    content = wire.decode_by_market(raw)
+    if isinstance(content, list):
+        return content
+    return [row for each in _by_market(raw) for row in wire.decode_list(each) or ()]

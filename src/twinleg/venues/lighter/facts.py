@@ -131,6 +131,7 @@ TRADING = TradingCapabilities(
     cancel_all=True,
     cancel_all_in_market=True,
     dead_man_switch=True,
+    dead_man_ms_min=SCHEDULE_MS_MIN,
     leverage=True,
     expiry_ms_max=ORDER_EXPIRY_MS_MAX,
 )

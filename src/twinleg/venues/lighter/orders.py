@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 import msgspec
 
 from twinleg.core.messages import Market
-from twinleg.core.orders import Intent, Side, TimeInForce
+from twinleg.core.orders import Intent, Purpose, Side, TimeInForce
 from twinleg.core.trading import Incident, Lane, OrderSeen, SendOutcome, SendVerdict, Signed, client_id_of, number_of
 from twinleg.core.venue import Request
 from twinleg.venues.lighter import facts, wire
@@ -22,6 +22,7 @@ ACCEPTED = 200
 INVALID_NONCE = 21104
 CLIENT_ORDER_INDEX_EXISTS = 21728
 TOO_MANY_REQUESTS = 23000
+REQUEST_TIMEOUT = 408
 REFUSED = (range(20001, 20002), range(21000, 22000), range(62001, 62008))
 """Codes of a refusal at the gate: bad parameters, account, key, market, order and margin rules, tier (SDK's list)."""
 HINTS = {
@@ -49,9 +50,11 @@ def order_fields(intent: Intent, market: Market, now_ms: int) -> OrderFields:
     """An intent in the venue's terms, checked. Raises ValueError for what the venue could never take."""
     if (intent.venue, intent.market) != (facts.NAME, market.key):
         raise ValueError(f"an order for {intent.market} at {intent.venue} with the facts of {market.key}")
-    resting = intent.time_in_force is TimeInForce.POST_ONLY
-    if resting and not intent.reduce_only:
+    if intent.deadline_ms <= now_ms:
+        raise ValueError(f"{intent.client_id} was due {now_ms - intent.deadline_ms} ms ago")
+    if intent.purpose is Purpose.ENTER:
         _check_minimum(intent, market)
+    resting = intent.time_in_force is TimeInForce.POST_ONLY
     order = OrderFields(
         market_index=market_index(market),
         client_order_index=number_of(intent.client_id),
@@ -148,7 +151,7 @@ def read_reply(signed: Signed, status: int | None, body: bytes) -> SendOutcome:
     reason = f"{reply.code}: {reply.message[:REASON_CHARS_MAX]}"
     if reply.code in HINTS:
         reason += f" ({HINTS[reply.code]})"
-    if not (status == 200 or 400 <= status < 500):
+    if not (status == 200 or (400 <= status < 500 and status != REQUEST_TIMEOUT)):
         return _unknown(f"HTTP {status}, {reason}", status)
     if status == 200 and reply.code == ACCEPTED:
         return _accepted(signed, reply)
@@ -226,9 +229,9 @@ def _check_ahead(name: str, ahead_ms: int, least_ms: int, most_ms: int) -> None:
 
 
 def _check_minimum(intent: Intent, market: Market) -> None:
-    """The venue's minimums are for orders that rest (21706)."""
+    """The venue holds what rests to its minimums (21706), and we every entry; a hedge, like an exit, is let through."""
     if intent.size_lots < market.min_size_lots:
-        raise ValueError(f"{intent.size_lots} lots are below the minimum of {market.min_size_lots} ({market.key})")
+        raise ValueError(f"{intent.size_lots} lots are less than the least, {market.min_size_lots} ({market.key})")
     notional = float(intent.size_lots * market.size_grid.unit * intent.limit_ticks * market.price_grid.unit)
     if notional < market.min_notional_usd:
-        raise ValueError(f"{notional:.2f} USD are below the minimum of {market.min_notional_usd:g} ({market.key})")
+        raise ValueError(f"{notional:.2f} USD are less than the least, {market.min_notional_usd:g} ({market.key})")

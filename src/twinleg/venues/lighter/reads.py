@@ -150,8 +150,8 @@ def positions(rows: Rows, body: bytes, now_ms: int) -> list[AccountEvent]:
 def balance(rows: Rows, body: bytes, now_ms: int) -> list[AccountEvent]:
     """GET account -> one AccountSnapshot with the balance. Raises WireError."""
     row = _account(rows.account_index, body)
-    maintenance = row.cross_maintenance_margin_requirement
-    seen = balance_seen(row.total_asset_value, row.available_balance, maintenance, now_ms)
+    margins = row.cross_initial_margin_requirement, row.cross_maintenance_margin_requirement
+    seen = balance_seen(row.total_asset_value, row.available_balance, now_ms, *margins)
     return _snapshot("balance", [seen], now_ms)
 
 
@@ -194,13 +194,15 @@ def fills_named(rows: Rows, client_id: str, body: bytes, now_ms: int) -> list[Ac
     return [each for each in seen if isinstance(each, ExecutionSeen) and each.client_id == client_id]
 
 
-def fills_snapshot(seen: Iterable[ExecutionSeen | Incident], since_ms: int, now_ms: int) -> list[AccountEvent]:
-    """Executions as a listing that is complete from `since_ms` on, each of them once, oldest first."""
+def fills_snapshot(
+    seen: Iterable[ExecutionSeen | Incident], since_ms: int, complete_ms: int, now_ms: int
+) -> list[AccountEvent]:
+    """Executions since `since_ms` as a listing that is complete from `complete_ms` on, each once, oldest first."""
     found = dict.fromkeys(seen)
     fills = [each for each in found if isinstance(each, ExecutionSeen) and each.at_ms >= since_ms]
     fills.sort(key=lambda each: (each.at_ms, int(each.fill_id)))
     incidents = [each for each in found if isinstance(each, Incident)]
-    return [AccountSnapshot(facts.NAME, "fills", since_ms, tuple(fills), now_ms), *incidents]
+    return [AccountSnapshot(facts.NAME, "fills", complete_ms, tuple(fills), now_ms), *incidents]
 
 
 def funding_paid(rows: Rows, body: bytes, now_ms: int) -> list[AccountEvent]:

@@ -202,7 +202,7 @@ class LighterTrading:
         def parse(body: bytes, now_ms: int) -> list[AccountEvent]:
             page = reads.fills_page(self._rows, body, now_ms)
             complete_ms = since_ms if page.oldest_ms is None or page.cursor is None else page.oldest_ms + 1
-            return reads.fills_snapshot((*before, *page.seen), max(since_ms, complete_ms), now_ms)
+            return reads.fills_snapshot((*before, *page.seen), since_ms, max(since_ms, complete_ms), now_ms)
 
         def more(body: bytes) -> AccountRead | None:
             page = reads.fills_page(self._rows, body, 0)

@@ -301,9 +301,9 @@ decode_transaction = msgspec.json.Decoder(TransactionRow).decode
 decode_create_info = msgspec.json.Decoder(CreateInfo).decode
 decode_private = msgspec.json.Decoder(PrivateReply).decode
 decode_account_frame = msgspec.json.Decoder(AccountFrame).decode
-decode_lists = msgspec.json.Decoder(dict[str, list[msgspec.Raw] | None] | list[msgspec.Raw] | None).decode
-"""Rows by market, or in one list; None where the venue says nothing."""
-decode_by_market = msgspec.json.Decoder(dict[str, msgspec.Raw] | None).decode
+decode_by_market = msgspec.json.Decoder(dict[str, msgspec.Raw] | list[msgspec.Raw] | None).decode
+"""What a private topic carries, by market; an empty start may be a list. None where the venue says nothing."""
+decode_list = msgspec.json.Decoder(list[msgspec.Raw] | None).decode
 decode_send = msgspec.json.Decoder(SendReply).decode
 decode_status = msgspec.json.Decoder(Status).decode
 
