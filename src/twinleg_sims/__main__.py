@@ -88,7 +88,8 @@ def _settings() -> argparse.Namespace:
         default=[],
         metavar="VENUE[:KEY=VALUE,..]",
         help='open an account, such as "extended:equity_usd=5000,name=main"; its keys come with the ready line; '
-        "keys: equity_usd, name, wallet, taker_bps, maker_bps, tier (Lighter's: standard, premium, plus); may be repeated",
+        "keys: equity_usd, name, wallet, taker_bps, maker_bps, and Lighter's tier (standard, premium, plus); "
+        "may be repeated",
     )
     parser.add_argument(
         "--verify-signatures",
