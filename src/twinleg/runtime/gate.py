@@ -12,8 +12,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Coroutine, Mapping
+from concurrent.futures import Executor, ThreadPoolExecutor
+from typing import NamedTuple, TypeVar
 
 import msgspec
 
@@ -29,37 +30,59 @@ from twinleg.core.orders import (
     Purpose,
 )
 from twinleg.core.trading import (
+    IN_DOUBT,
     AccountEvent,
     AccountRead,
     AccountSnapshot,
     ExecutionSeen,
+    Incident,
     Lane,
     OrderSeen,
     SendVerdict,
     Signed,
     TradingVenue,
 )
-from twinleg.core.venue import WireError
+from twinleg.core.venue import Request, WireError
+from twinleg.runtime.account_reads import Unread, read_account
 from twinleg.runtime.budget import Budget
 from twinleg.runtime.lanes import LaneLostError, Lanes, Turn
+from twinleg.runtime.ports import Reply
+from twinleg.runtime.reads import TOO_MANY_REQUESTS
 from twinleg.runtime.streams import Doors
 
 LOG = logging.getLogger("twinleg.gate")
+T = TypeVar("T")
 
+NS_PER_MS = 1_000_000
 LANE_WAIT_S = 2.0
 KNOWN_MAX = 10_000
 """Orders remembered for cancels and read-backs; the oldest that are over are forgotten first."""
 LAG_MS = 15_000
-"""How long a venue's REST lists may lag behind its engine (Lighter: up to 10 s seen): before that, absent proves nothing."""
-PAGES_MAX = 20
+"""How long a venue's REST lists may lag behind its engine (Lighter: up to 10 s seen): absence proves nothing before."""
+STRANGERS_MAX = 100
+"""Orders of our kind that we know nothing of: one is enough to stop entries, more are not kept."""
+
+
+class Account(NamedTuple):
+    """What a gate trades on. `lost` is asked before every send: why this process may not send any more, or None."""
+
+    venue: TradingVenue
+    markets: Mapping[str, Market]
+    lanes: Lanes
+    lost: Callable[[], str | None]
 
 
 class _Known(msgspec.Struct):
-    """What we know of one order besides its life: where it is, and until when its bytes can still arrive."""
+    """What we know of one order besides its life: where it is, and from when its absence proves anything."""
 
     intent: Intent
-    void_after_ms: int | None = None
+    proof_ns: int | None = None
+    """LAG_MS after the venue began to refuse the order's bytes, on our monotonic clock, which never jumps."""
     venue_order_id: str | None = None
+    sending: asyncio.Task[None] | None = None
+    seen: bool = False
+    """The venue has shown it: that it is nowhere to be found is then a contradiction, not a proof."""
+    unwanted: bool = False
     over: bool = False
 
 
@@ -67,41 +90,41 @@ class VenueGate:
     """See runtime.desk.Gate. `account` is the sink of the venue's account streams."""
 
     def __init__(
-        self,
-        venue: TradingVenue,
-        markets: Mapping[str, Market],
-        lanes: Lanes,
-        budget: Budget,
-        doors: Doors,
-        timeout_ms: int,
+        self, account: Account, budget: Budget, doors: Doors, timeout_ms: int, *, signer: Executor | None = None
     ) -> None:
-        self.venue = venue
-        self._markets, self._lanes, self._budget, self._doors = markets, lanes, budget, doors
-        self._timeout_ms = timeout_ms
+        """`timeout_ms` per request. `signer` is where signatures are made: by default one thread of the gate's own."""
+        self.venue = account.venue
+        self._markets, self._lanes, self._lost = account.markets, account.lanes, account.lost
+        self._budget, self._doors, self._timeout_ms = budget, doors, timeout_ms
         self._known: dict[str, _Known] = {}
         self._news: deque[OrderEvent] = deque()
         self._under_way: set[asyncio.Task[None]] = set()
-        self._signer = ThreadPoolExecutor(1, thread_name_prefix=f"sign-{venue.name}")
+        self._signer = signer or ThreadPoolExecutor(1, thread_name_prefix=f"sign-{account.venue.name}")
+        self._closed = False
+        self.strangers: dict[str, str] = {}
+        """Client ids of our kind that the venue showed and this process does not know, and what it showed."""
         self.failure: Exception | None = None
         """What our own code raised while sending; the desk must stop."""
 
     # -- what the desk asks -------------------------------------------------------------------------------------------
 
-    def submit(self, intent: Intent, now_ms: int) -> None:
-        """Send an order, once. `now_ms` is when it was decided; past its deadline it is not sent."""
+    def submit(self, intent: Intent, now_ms: int) -> None:  # noqa: ARG002 (time passes before the send: the clock tells)
+        """Send an order, once. Past its deadline one that adds is not sent any more."""
         assert intent.client_id not in self._known, f"{intent.client_id} sent twice"
         self._remember(intent)
-        self._start(self._submit(intent))
+        self._known[intent.client_id].sending = self._start(self._submit, intent)
 
-    def cancel(self, client_id: str, now_ms: int) -> None:
+    def cancel(self, client_id: str, now_ms: int) -> None:  # noqa: ARG002 (as above)
         """Take back what rests. That it is over comes from the account, never from this reply."""
-        self._start(self._cancel(client_id))
+        self._ours(client_id).unwanted = True
+        self._start(self._cancel, client_id)
 
-    def query(self, client_id: str, now_ms: int) -> None:
+    def query(self, client_id: str, now_ms: int) -> None:  # noqa: ARG002 (as above)
         """Read an order back."""
-        self._start(self._query(client_id))
+        self._ours(client_id)
+        self._start(self._query, client_id)
 
-    def due(self, now_ms: int) -> list[OrderEvent]:
+    def due(self, now_ms: int) -> list[OrderEvent]:  # noqa: ARG002 (as above)
         """What has become known since the last call. Raises what our own code raised."""
         if self.failure is not None:
             raise self.failure
@@ -115,10 +138,23 @@ class VenueGate:
 
     def expect(self, intent: Intent) -> None:
         """An order of an earlier run whose fate is open: known again, never sent again."""
-        self._known.setdefault(intent.client_id, _Known(intent))
+        if intent.client_id in self._known:
+            return
+        self._remember(intent)
+        self._void(self._known[intent.client_id], intent.deadline_ms + self.venue.trading.expiry_ms_max)
+
+    async def read(self, read: AccountRead, *, urgent: bool = False) -> list[AccountEvent] | Unread:
+        """What the venue answers, within its budget, told to the desk as well."""
+        events = await read_account(read, self._doors, self._budget, self._timeout_ms, urgent=urgent)
+        if isinstance(events, Unread):
+            LOG.warning("%s: read-back: %s", self.venue.name, events.reason)
+        else:
+            self.account(events)
+        return events
 
     async def close(self) -> None:
-        """Let what is under way end or be cancelled. A cancelled send is unknown; the journal says that it was tried."""
+        """End what is under way. A cancelled send is unknown; the journal says that it was tried."""
+        self._closed = True
         for task in self._under_way:
             task.cancel()
         await asyncio.gather(*self._under_way, return_exceptions=True)
@@ -127,29 +163,24 @@ class VenueGate:
     # -- sending ------------------------------------------------------------------------------------------------------
 
     async def _submit(self, intent: Intent) -> None:
-        reduces = intent.reduce_only or intent.purpose is Purpose.HEDGE
         try:
-            async with self._lanes.turn(reduces_risk=reduces, timeout_s=LANE_WAIT_S) as turn:
+            async with self._lanes.turn(reduces_risk=_reduces_risk(intent), timeout_s=LANE_WAIT_S) as turn:
                 await self._submit_on(turn, intent)
         except LaneLostError as error:
             self._tell(OrderRejected(intent.client_id, f"not sent: {error}", self._now_ms()))
 
     async def _submit_on(self, turn: Turn, intent: Intent) -> None:
-        market = self._markets[intent.market]
-        await self._learn_number(turn)
-        if self._now_ms() > intent.deadline_ms and not intent.reduce_only:
-            turn.spent = False
-            self._tell(OrderRejected(intent.client_id, "not sent: its time has passed", self._now_ms()))
-            return
+        market, known = self._markets[intent.market], self._known[intent.client_id]
+        await self._learn_number(turn, urgent=_reduces_risk(intent))
         try:
             signed = await self._sign(lambda lane: self.venue.sign(intent, market, lane, self._now_ms()), turn)
         except ValueError as error:
             turn.spent = False
             self._tell(OrderRejected(intent.client_id, f"not sent: {error}", self._now_ms()))
             return
-        known = self._known[intent.client_id]
-        known.void_after_ms = signed.void_after_ms
-        verdict, reason, order_id = await self._send(turn, signed)
+        self._void(known, signed.void_after_ms)
+        late_ms = self._now_ms() + self._timeout_ms if intent.reduce_only else intent.deadline_ms
+        verdict, reason, order_id = await self._send(turn, signed, late_ms, lambda: self._unfit(known))
         known.venue_order_id = order_id or known.venue_order_id
         match verdict:
             case SendVerdict.ACCEPTED:
@@ -159,41 +190,65 @@ class VenueGate:
             case SendVerdict.UNKNOWN:
                 self._tell(OrderUnknown(intent.client_id, reason, self._now_ms()))
 
+    def _unfit(self, known: _Known) -> str | None:
+        """Why an order must not leave any more, asked right before it would."""
+        if known.unwanted:
+            return "taken back"
+        late = self._now_ms() > known.intent.deadline_ms and not known.intent.reduce_only
+        return "its time has passed" if late else None
+
     async def _cancel(self, client_id: str) -> None:
-        known = self._known.get(client_id)
-        if known is None or known.over:
-            return
+        """After the order's own send, which else it could overtake."""
+        known = self._known[client_id]
+        if known.sending is not None:
+            await asyncio.wait({known.sending})
         market = self._markets[known.intent.market]
         try:
             async with self._lanes.turn(reduces_risk=True, timeout_s=LANE_WAIT_S) as turn:
-                await self._learn_number(turn)
+                turn.spent = False
+                if known.over:
+                    return
+                await self._learn_number(turn, urgent=True)
                 signed = await self._sign(
                     lambda lane: self.venue.sign_cancel(client_id, known.venue_order_id, market, lane, self._now_ms()),
                     turn,
                 )
-                await self._send(turn, signed)
+                verdict, reason, _ = await self._send(turn, signed, self._now_ms() + self._timeout_ms, lambda: None)
+                if verdict is not SendVerdict.ACCEPTED:
+                    LOG.warning("%s: cancel of %s: %s: %s", self.venue.name, client_id, verdict.value, reason)
         except LaneLostError as error:
             LOG.warning("%s: cancel of %s not sent: %s", self.venue.name, client_id, error)
 
-    async def _learn_number(self, turn: Turn) -> None:
+    async def _learn_number(self, turn: Turn, *, urgent: bool) -> None:
         """Ask for the lane's number when it is not known. Raises LaneLostError: nothing leaves on a guess."""
         asked = self.venue.next_number(turn.lane.key, self._now_ms()) if turn.number is None else None
         if asked is None:
             return
         request, read = asked
+        request = msgspec.structs.replace(request, reduces_risk=urgent or request.reduces_risk)
+        wait = await self._afford(request, self._now_ms() + self._timeout_ms)
+        if wait is not None:
+            raise LaneLostError(wait)
         reply = await self._doors.net.request(request, self._timeout_ms)
         if reply.status is None or not 200 <= reply.status < 300:
-            turn.spent = False
+            self._heed(reply, None)
             raise LaneLostError(f"the venue did not tell its next number: {reply.status or reply.reason}")
         try:
-            turn.number = read(reply.body)
+            turn.learn(read(reply.body))
         except WireError as error:
             raise LaneLostError(str(error)) from error
 
     async def _sign(self, sign: Callable[[Lane], Signed], turn: Turn) -> Signed:
         return await asyncio.get_running_loop().run_in_executor(self._signer, sign, turn.lane)
 
-    async def _send(self, turn: Turn, signed: Signed) -> tuple[SendVerdict, str, str | None]:
+    async def _send(
+        self, turn: Turn, signed: Signed, late_ms: int, unfit: Callable[[], str | None]
+    ) -> tuple[SendVerdict, str, str | None]:
+        """The verdict, its reason and the venue's name of the order. What cannot leave by `late_ms` does not leave."""
+        why = await self._afford(signed.request, late_ms) or unfit() or self._lost()
+        if why is not None:
+            turn.spent = False
+            return SendVerdict.REJECTED, f"not sent: {why}", None
         turn.spent = None  # from here on, whatever happens, the number may be used
         reply = await self._doors.net.request(signed.request, self._timeout_ms)
         if reply.status is None and not reply.sent:
@@ -201,89 +256,94 @@ class VenueGate:
             return SendVerdict.REJECTED, f"never left: {reply.reason}", None
         outcome = self.venue.read_reply(signed, reply.status, reply.body)
         turn.spent = outcome.lane_spent
-        if outcome.retry_after_s is not None:
-            self._budget.requests.empty(self._doors.clock.mono_ns(), outcome.retry_after_s)
+        self._heed(reply, outcome.retry_after_s)
         return outcome.verdict, outcome.reason or reply.reason, outcome.venue_order_id
+
+    async def _afford(self, request: Request, late_ms: int) -> str | None:
+        """Spend the request's weight of the venue's budget, waiting if need be; why not, if that is not in time."""
+        clock = self._doors.clock
+        while wait_ns := self._budget.requests.take(clock.mono_ns(), request.weight, urgent=request.reduces_risk):
+            if self._now_ms() + wait_ns // NS_PER_MS > late_ms:
+                return f"request budget: {wait_ns / 1e9:.1f} s to wait"
+            await clock.sleep(wait_ns / 1e9)
+        return None
+
+    def _heed(self, reply: Reply, retry_after_s: float | None) -> None:
+        """Stop asking for a while when the venue says that it was too much, in its status or in its own words."""
+        if reply.status == TOO_MANY_REQUESTS or retry_after_s is not None:
+            hold_s = retry_after_s if reply.retry_after_s is None else reply.retry_after_s
+            self._budget.requests.empty(self._doors.clock.mono_ns(), hold_s)
 
     # -- reading back -------------------------------------------------------------------------------------------------
 
     async def _query(self, client_id: str) -> None:
-        known = self._known.get(client_id)
-        assert known is not None, f"{client_id} was never ours"
-        asked_ms = self._now_ms()
-        found, complete = False, True
-        for read in self.venue.order(client_id, self._markets[known.intent.market], asked_ms):
-            events = await self._read(read)
-            if events is None:
-                complete = False
-                continue
-            found |= any(_concerns(event, client_id) for event in events)
-            self.account(events)
-        if found or not complete:
-            return
-        if known.void_after_ms is None:
-            known.void_after_ms = known.intent.deadline_ms + self.venue.trading.expiry_ms_max
-        if asked_ms > known.void_after_ms + LAG_MS:
+        """All that proves an order's fate. Absence counts only in complete reads, asked when nothing can come."""
+        known = self._known[client_id]
+        asked_ns = self._doors.clock.mono_ns()
+        complete = True
+        for read in self.venue.order(client_id, self._markets[known.intent.market], self._now_ms()):
+            complete &= not isinstance(await self.read(read, urgent=True), Unread)
+        gone = known.proof_ns is not None and asked_ns > known.proof_ns
+        if gone and complete and not known.seen and (known.sending is None or known.sending.done()):
             self._tell(OrderDone(client_id, "never arrived", 0, self._now_ms()))
-
-    async def _read(self, read: AccountRead) -> list[AccountEvent] | None:
-        """All pages of one read; None when it did not answer or cannot be trusted."""
-        events: list[AccountEvent] = []
-        following: AccountRead | None = read
-        for _ in range(PAGES_MAX):
-            if following is None:
-                return events
-            reply = await self._doors.net.request(following.request, self._timeout_ms)
-            if reply.status is None or not 200 <= reply.status < 300:
-                LOG.warning("%s: read-back: %s", self.venue.name, reply.status or reply.reason)
-                return None
-            try:
-                events += following.parse(reply.body, self._now_ms())
-                following = None if following.more is None else following.more(reply.body)
-            except WireError as error:
-                LOG.warning("%s: read-back: %s", self.venue.name, error)
-                return None
-        return None
 
     def _heard(self, event: AccountEvent) -> None:
         match event:
             case AccountSnapshot(rows=rows):
                 for row in rows:
                     self._heard(row)
-            case ExecutionSeen(client_id=str() as client_id):
+            case ExecutionSeen(client_id=str() as client_id) if self._shown(client_id, event):
                 fill = Filled(
                     client_id, event.fill_id, event.price_ticks, event.size_lots, event.fee_micro_usd, self._now_ms()
                 )
                 self._tell(fill)
-            case OrderSeen(client_id=str() as client_id):
-                known = self._known.get(client_id)
-                if known is not None:
-                    known.venue_order_id = event.venue_order_id
-                    known.over = known.over or not event.resting
+            case OrderSeen(client_id=str() as client_id) if self._shown(client_id, event):
+                self._known[client_id].venue_order_id = event.venue_order_id
                 now_ms = self._now_ms()
                 done = OrderDone(client_id, event.reason, event.filled_lots, now_ms)
                 self._tell(OrderAccepted(client_id, now_ms) if event.resting else done)
+            case Incident(kind=kind) if kind == IN_DOUBT:
+                self._lanes.doubt()
+
+    def _shown(self, client_id: str, event: OrderSeen | ExecutionSeen) -> bool:
+        """Whether the venue shows an order that this process knows. Another's is not ours to tell the desk about."""
+        known = self._known.get(client_id)
+        if known is not None:
+            known.seen = True
+            return True
+        if len(self.strangers) < STRANGERS_MAX:
+            self.strangers.setdefault(client_id, f"{type(event).__name__} in {event.market}")
+        return False
 
     # -- small things -------------------------------------------------------------------------------------------------
 
     def _tell(self, event: OrderEvent) -> None:
-        """Queue an event about an order of this process's trades; others' are not ours to tell."""
-        known = self._known.get(event.client_id)
-        if known is None:
-            return
+        known = self._known[event.client_id]
         known.over = known.over or isinstance(event, OrderDone | OrderRejected)
         self._news.append(event)
 
-    def _remember(self, intent: Intent) -> None:
-        self._known[intent.client_id] = _Known(intent)
-        if len(self._known) > KNOWN_MAX:
-            del self._known[next(name for name, known in self._known.items() if known.over)]
+    def _void(self, known: _Known, void_after_ms: int) -> None:
+        """From then on, and LAG_MS later in its lists, the venue cannot have the order unless it has it already."""
+        left_ms = max(0, void_after_ms - self._now_ms()) + LAG_MS
+        known.proof_ns = self._doors.clock.mono_ns() + left_ms * NS_PER_MS
 
-    def _start(self, work: Awaitable[None]) -> None:
-        task = asyncio.ensure_future(work)
-        assert isinstance(task, asyncio.Task)
+    def _ours(self, client_id: str) -> _Known:
+        assert client_id in self._known, f"{client_id} was never ours"
+        return self._known[client_id]
+
+    def _remember(self, intent: Intent) -> None:
+        if len(self._known) >= KNOWN_MAX:
+            over = next((name for name, known in self._known.items() if known.over), None)
+            assert over is not None, f"{KNOWN_MAX} orders are open"
+            del self._known[over]
+        self._known[intent.client_id] = _Known(intent)
+
+    def _start(self, work: Callable[[T], Coroutine[None, None, None]], what: T) -> asyncio.Task[None]:
+        assert not self._closed, "the gate is closed"
+        task = asyncio.create_task(work(what))
         self._under_way.add(task)
         task.add_done_callback(self._ended)
+        return task
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._under_way.discard(task)
@@ -295,7 +355,6 @@ class VenueGate:
         return self._doors.clock.wall_ms()
 
 
-def _concerns(event: AccountEvent, client_id: str) -> bool:
-    if isinstance(event, AccountSnapshot):
-        return any(_concerns(row, client_id) for row in event.rows)
-    return isinstance(event, OrderSeen | ExecutionSeen) and event.client_id == client_id
+def _reduces_risk(intent: Intent) -> bool:
+    """A hedge adds to a position, and takes risk away."""
+    return intent.reduce_only or intent.purpose is Purpose.HEDGE

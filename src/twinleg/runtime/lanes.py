@@ -20,11 +20,15 @@ class LaneLostError(RuntimeError):
 class _Track:
     """One key's lane."""
 
-    __slots__ = ("free", "key", "number")
+    __slots__ = ("ceiling", "doubts", "foreign", "free", "key", "number")
 
     def __init__(self, key: str) -> None:
         self.key = key
         self.number: int | None = None
+        self.ceiling: int | None = None
+        """The highest next number that the venue's own word and our transactions since can explain."""
+        self.foreign = 0
+        self.doubts = 0
         self.free = asyncio.Lock()
 
 
@@ -33,20 +37,23 @@ class Turn:
 
     def __init__(self, track: _Track) -> None:
         self._track = track
+        self.doubts = track.doubts
+        self.number = track.number
+        """None: to be learned, or the venue numbers nothing."""
         self.spent: bool | None = None
         """True: the next transaction takes the next number; False: the same; None: unknown, ask the venue."""
 
     @property
-    def number(self) -> int | None:
-        return self._track.number
-
-    @number.setter
-    def number(self, value: int) -> None:
-        self._track.number = value
-
-    @property
     def lane(self) -> Lane:
-        return Lane(self._track.key, self._track.number)
+        return Lane(self._track.key, self.number)
+
+    def learn(self, number: int) -> None:
+        """The venue told the key's next number. One beyond all of ours was reached by somebody else's transactions."""
+        track = self._track
+        if track.ceiling is not None and number > track.ceiling:
+            track.foreign += number - track.ceiling
+        track.ceiling = number if track.ceiling is None else max(track.ceiling, number)
+        self.number = number
 
 
 class Lanes:
@@ -58,6 +65,11 @@ class Lanes:
         self._tracks = [_Track(key) for key in keys]
         self._sequenced, self._trusting = sequenced, trusting
         self._next = 0
+
+    @property
+    def foreign(self) -> dict[str, int]:
+        """Numbers by key that somebody else used: another process signs with our key, and entries must stop."""
+        return {track.key: track.foreign for track in self._tracks if track.foreign}
 
     @asynccontextmanager
     async def turn(self, *, reduces_risk: bool, timeout_s: float) -> AsyncIterator[Turn]:
@@ -79,22 +91,26 @@ class Lanes:
             track.free.release()
 
     def doubt(self) -> None:
-        """Forget every number, after a reconnect, a restart or a foreign transaction."""
+        """Forget every number, after a reconnect, a restart or a foreign transaction. Turns under way keep theirs."""
         for track in self._tracks:
+            track.doubts += 1
             track.number = None
 
-    def _choose(self, reduces_risk: bool) -> _Track:  # private, and the one thing it decides by
-        """The first free key in turn; the last key only for what reduces risk, which may use every key."""
-        mine = self._tracks if reduces_risk or len(self._tracks) == 1 else self._tracks[:-1]
-        if reduces_risk:
-            mine = [self._tracks[-1], *self._tracks[:-1]]
-            return next((track for track in mine if not track.free.locked()), mine[0])
-        self._next += 1
-        turned = mine[self._next % len(mine) :] + mine[: self._next % len(mine)]
+    def _choose(self, reduces_risk: bool) -> _Track:
+        """The first free key in turn. The last serves only what reduces risk, which takes it first, then any other."""
+        if reduces_risk or len(self._tracks) == 1:
+            turned = [self._tracks[-1], *self._tracks[:-1]]
+        else:
+            mine = self._tracks[:-1]
+            self._next = (self._next + 1) % len(mine)
+            turned = mine[self._next :] + mine[: self._next]
         return next((track for track in turned if not track.free.locked()), turned[0])
 
     def _settle(self, track: _Track, turn: Turn) -> None:
-        if turn.spent is None or not self._trusting or track.number is None:
+        if turn.number is not None and turn.spent is not False:
+            assert track.ceiling is not None, "a number that nobody told"
+            track.ceiling = max(track.ceiling, turn.number + 1)
+        if turn.number is None or turn.spent is None or turn.doubts != track.doubts or not self._trusting:
             track.number = None
-        elif turn.spent:
-            track.number += 1
+        else:
+            track.number = turn.number + turn.spent
