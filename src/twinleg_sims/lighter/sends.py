@@ -5,6 +5,7 @@ The faults that hit writes over HTTP (faults.py) hit these here.
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass
 
 import msgspec
@@ -20,6 +21,8 @@ from twinleg_sims.protocol import Close, Frame, Out
 SEND, SEND_BATCH = "jsonapi/sendtx", "jsonapi/sendtxbatch"
 KINDS = (SEND, SEND_BATCH)
 GONE = 1006
+LATE_MAX = 10_000
+"""What the faults hold back beyond this pushes the oldest out."""
 
 
 class SendData(msgspec.Struct):
@@ -46,7 +49,7 @@ class Sends:
 
     def __init__(self, private: Private) -> None:
         self._private = private
-        self._late: list[_Late] = []
+        self._late: deque[_Late] = deque(maxlen=LATE_MAX)
 
     def take(self, connection: int, kind: str, data: SendData | None, now_ms: int) -> list[Out]:
         """What to answer at once."""
@@ -71,10 +74,9 @@ class Sends:
 
     def advance(self, now_ms: int) -> list[Out]:
         """What is due by now."""
-        due = [late for late in self._late if late.due_ms <= now_ms]
-        self._late = [late for late in self._late if late.due_ms > now_ms]
         outs: list[Out] = []
-        for late in due:
+        for late in [late for late in self._late if late.due_ms <= now_ms]:
+            self._late.remove(late)
             if late.frame is not None:
                 outs.append(late.frame)
             elif late.data is not None:

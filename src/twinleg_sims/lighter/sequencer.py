@@ -16,7 +16,7 @@ from twinleg_sims.lighter import ethereum, transactions
 from twinleg_sims.lighter.errors import RefusedError
 from twinleg_sims.lighter.order_checks import TRIGGERED, OrderChecks, info_of
 from twinleg_sims.lighter.transactions import Transaction
-from twinleg_sims.lighter.users import EXECUTED, FAILED, Key, Record, User
+from twinleg_sims.lighter.users import EXECUTED, FAILED, PENDING, Key, Record, User
 from twinleg_sims.margin import figures
 from twinleg_sims.orders import OwnOrder, Wish
 from twinleg_sims.positions import PPM
@@ -83,7 +83,7 @@ class Sequencer:
         """Orders reached the engine: their creations are executed, or failed when they were refused."""
         for order in report.orders:
             record = self._awaited.pop(order.id, None)
-            if record is None:
+            if record is None or record.status != PENDING:  # a group's fate is its first order's
                 continue
             code = _ARRIVAL_CODES.get(order.reason) if hidden(order) else None
             self._finish(user, record, RefusedError(code) if code else None)

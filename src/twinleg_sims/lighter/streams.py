@@ -69,8 +69,8 @@ class Streams:
         self._connects = Limiter(limits.connects)
         self._clients: dict[int, _Client] = {}
         self._topics: dict[str, _Topic] = {}
-        self._late: list[tuple[int, Out]] = []
-        """Frames the faults hold back, and until when."""
+        self._late: deque[tuple[int, Out]] = deque(maxlen=sends.LATE_MAX)
+        """Frames the faults hold back, and until when; of too many the oldest are lost."""
 
     def open(self, connection: int, request: HttpRequest, now_ms: int) -> list[Out]:
         if request.path != PATH:
@@ -128,8 +128,9 @@ class Streams:
         for name, topic in self._topics.items():
             if topic.due_ms <= now_ms:
                 outs += self._updates(name, topic, now_ms)
-        outs += [out for due_ms, out in self._late if due_ms <= now_ms]
-        self._late = [late for late in self._late if late[0] > now_ms]
+        for late in [late for late in self._late if late[0] <= now_ms]:
+            self._late.remove(late)
+            outs.append(late[1])
         return outs
 
     def _answered(self, connection: int, client: _Client, message: _Message, now_ms: int) -> list[Out]:
@@ -204,7 +205,7 @@ class Streams:
             return frames
         if late := accounts.hit("late_fill", "", account):
             due_ms = accounts.world.now_ms + int(late.value)
-            self._late += [(due_ms, frame) for frame in frames]
+            self._late.extend((due_ms, frame) for frame in frames)
             return []
         return frames * 2 if accounts.hit("duplicate_fill", "", account) else frames
 

@@ -13,6 +13,8 @@ from twinleg_sims.lighter.users import ApiToken, User, Users
 TOKEN_S_MAX = 8 * 3_600
 READ_ONLY_S_MIN, READ_ONLY_S_MAX = 86_400, 10 * 365 * 86_400
 READ_ONLY_MAX = 10
+TOKENS_KEPT = 100
+"""Of an account, revoked ones included."""
 NAME_MAX = 50
 VERIFIED_KEPT = 10_000
 _TOKEN = re.compile(r"((\d{1,15}):(\d{1,15}):(\d{1,3})):([0-9a-fA-F]{160})", re.ASCII)
@@ -75,6 +77,8 @@ class Tokens:
         text = f"ro:{user.index}:{'all' if sub_accounts else 'single'}:{expires_s}:{secret}"
         made = ApiToken(number, text, name, user.index, expires_s, sub_accounts)
         user.tokens.append(made)
+        if len(user.tokens) > TOKENS_KEPT:
+            user.tokens.remove(next(token for token in user.tokens if token.revoked))
         return made
 
     def revoke(self, user: User, number: int) -> ApiToken:

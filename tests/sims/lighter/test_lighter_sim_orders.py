@@ -256,8 +256,9 @@ def test_triggers_fire_on_the_mark_and_one_of_a_pair_cancels_the_other() -> None
     pair = [stop | {"TriggerPrice": mark - 15_000}, goal | {"TriggerPrice": mark - 10_000}]
     grouped = trader.send(GROUP, GroupingType=2, Orders=[leg | {"OrderExpiry": expiry} for leg in pair])
     assert grouped["code"] == 200, grouped
+    trader.watch("account_tx")
     trader.bench.run(220)
-    assert trader.tx(grouped["tx_hash"])["status"] == 2
+    assert [row["status"] for frame in trader.told("update/account_tx") for row in frame["txs"]] == [2], "once"
     trader.bench.run(600)
     assert (trader.status(1), trader.status(2)) == ("canceled-oco", "filled"), "the mark is above the goal already"
     assert trader.position() == 0
