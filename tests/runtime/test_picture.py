@@ -103,6 +103,11 @@ async def test_funding_closing_and_trouble_are_shown(tmp_path: Path) -> None:
         assert seen.totals.closed == 1
         assert [refusal.code for refusal in seen.blocked] == ["stopping"]
         assert seen.feeds == (down,)
+        clock = made.clock
+    async with world(tmp_path, clock, beats=False) as made:
+        totals = draw(made).totals
+        assert (totals.executed, totals.closed) == (0, 0), "counts are of this run"
+        assert totals.volume_usd == seen.totals.volume_usd > 0, "money is of the journal"
 
 
 async def test_standing_pairs_are_drawn_best_bound_first_and_unknown_last(tmp_path: Path) -> None:

@@ -115,6 +115,7 @@ class Desk:
         self.trouble: str | None = None
         self.alerts: deque[Alert] = deque(maxlen=100)
         self.executed = 0
+        self._closed_before = self._closed_ever()
         self._resuming = [account.trade.plan for account in ledger.open_trades()]
         self._resume_by_ms = clock.wall_ms() + RESUME_WAIT_MS
 
@@ -130,6 +131,14 @@ class Desk:
         if halted:
             found.append(Refusal("halted", f"{', '.join(halted)} needs the operator"))
         return tuple(found)
+
+    @property
+    def closed(self) -> int:
+        """Trades finished since the start."""
+        return self._closed_ever() - self._closed_before
+
+    def _closed_ever(self) -> int:
+        return self.ledger.planned - len(self.ledger.open_trades())
 
     def open(self, approved: Approved, pair: Pair, budgets: Budgets, now_ms: int) -> None:
         """Plan a trade and start it. From this call on it counts in exposure."""

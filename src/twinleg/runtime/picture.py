@@ -100,7 +100,7 @@ def _totals(engine: Engine) -> Totals:
     return Totals(
         found=engine.board.viable_seen,
         executed=engine.desk.executed,
-        closed=sum(account.trade.state is State.CLOSED for account in ledger.trades.values()),
+        closed=engine.desk.closed,
         refused=dict(tally.refused.most_common()),
         volume_usd=pnl.volume_micro_usd / MICRO,
         price_usd=_usd(pnl.price_micro_usd),
