@@ -31,6 +31,7 @@ class TradingCapabilities(msgspec.Struct, frozen=True, kw_only=True):
     dead_man_switch: bool
     leverage: bool
     expiry_ms_max: int
+    """How long after its deadline an intent's bytes may still be taken, at most: then what is missing never came."""
     dead_man_ms_min: int = 0
     """The dead-man switch fires no sooner than this from now: what is sooner is refused."""
 

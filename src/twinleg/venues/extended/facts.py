@@ -134,5 +134,6 @@ TRADING = TradingCapabilities(
     cancel_all_in_market=True,
     dead_man_switch=True,
     leverage=True,
-    expiry_ms_max=EXPIRY_MS_MAX,
+    expiry_ms_max=EXPIRY_AFTER_DEADLINE_MS + CLOCK_SKEW_MS_MAX,
+    dead_man_ms_min=1_000,  # it is set in whole seconds
 )
