@@ -1,0 +1,344 @@
+"""Lighter's private side against the simulated venue, over real sockets: each was written from the documents alone."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+import pytest
+
+from twinleg.core.messages import Market, MarketsListed
+from twinleg.core.orders import Intent, Leg, Purpose, Side, TimeInForce, client_id, trade_id
+from twinleg.core.trading import (
+    AccountEvent,
+    AccountRead,
+    AccountSnapshot,
+    BalanceSeen,
+    ExecutionSeen,
+    FeesSeen,
+    Incident,
+    Lane,
+    LeverageSeen,
+    OrderSeen,
+    PositionSeen,
+    SendOutcome,
+    SendVerdict,
+    Signed,
+)
+from twinleg.runtime.budget import Budget
+from twinleg.runtime.clock import SystemClock, SystemDice
+from twinleg.runtime.net import PicowsNet
+from twinleg.runtime.streams import Doors, StreamRunner
+from twinleg.venues.lighter import LighterVenue, facts
+from twinleg.venues.lighter.sign import Signer
+from twinleg.venues.lighter.trading import LighterTrading
+
+SOURCES = Path(__file__).parents[3] / "src"
+WAIT_S = 10.0
+Event = Any
+
+
+class Sim(NamedTuple):
+    rest: str
+    stream: str
+    account: dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def sim() -> Iterator[Sim]:
+    """The venue as a process of its own, with one funded account; every signature is verified."""
+    command = [sys.executable, "-m", "twinleg_sims", "--assets", "4", "--port-base", "0", "--end-with-stdin"]
+    command += ["--account", "lighter:equity_usd=50000,name=main", "--verify-signatures", "all", "--rate-limits", "off"]
+    environment = {**os.environ, "PYTHONPATH": str(SOURCES)}
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdin is not None
+        ready = json.loads(process.stdout.readline())
+        (account,) = ready["accounts"]
+        yield Sim(ready["lighter"]["rest"], ready["lighter"]["stream"], account)
+        process.stdin.close()
+
+
+class Trader:
+    """What the runtime does with a venue, in short: signs on a thread, sends, counts, reads, listens."""
+
+    def __init__(self, sim: Sim, net: PicowsNet) -> None:
+        account = sim.account
+        self.keys = {int(slot): key for slot, key in account["api_private_keys"].items()}
+        self.markets: dict[str, Market] = {}
+        self.signer = Signer(account["account_index"], account["chain_id"], self.keys)
+        self.venue = LighterTrading(sim.rest, sim.stream, self.signer, self.markets)
+        self.public = LighterVenue(sim.rest, sim.stream)
+        self.clock = SystemClock()
+        self.net = net
+        self.events: list[Event] = []
+        self.numbers: dict[str, int] = {}
+        self.thread = ThreadPoolExecutor(1)
+
+    async def start(self) -> None:
+        for event in self.public.list_markets().parse(await self.get(self.public.list_markets().request), self.now):
+            assert isinstance(event, MarketsListed)
+            self.markets.update({market.key: market for market in event.markets})
+
+    @property
+    def now(self) -> int:
+        return self.clock.wall_ms()
+
+    async def get(self, request: Any) -> bytes:
+        reply = await self.net.request(request, 10_000)
+        assert reply.status == 200, reply
+        return reply.body
+
+    async def read(self, read: AccountRead) -> list[AccountEvent]:
+        return read.parse(await self.get(read.request), self.now)
+
+    async def lane(self, key: str = "4") -> Lane:
+        request, parse = self.venue.next_number(key, self.now)
+        return Lane(key, parse(await self.get(request)))
+
+    async def send(self, sign: Callable[..., Signed], *arguments: Any, key: str = "4") -> tuple[Signed, SendOutcome]:
+        lane = await self.lane(key)
+        signed = await asyncio.get_running_loop().run_in_executor(self.thread, lambda: sign(*arguments, lane, self.now))
+        reply = await self.net.request(signed.request, 10_000)
+        return signed, self.venue.read_reply(signed, reply.status, reply.body)
+
+    async def seen(self, what: Callable[[Event], bool]) -> Event:
+        """The first event that is it, waiting for it a while."""
+        for _ in range(int(WAIT_S / 0.02)):
+            found = next((event for event in self.events if what(event)), None)
+            if found is not None:
+                return found
+            await asyncio.sleep(0.02)
+        raise AssertionError(f"not seen: {self.events}")
+
+    async def touch(self, market: Market) -> tuple[int, int]:
+        """Best bid and ask in ticks."""
+        body = json.loads(
+            await self.get(
+                msgspec.structs.replace(
+                    self.public.list_markets().request,
+                    url=f"{self.public._rest_url}/api/v1/orderBookOrders?market_id={market.native_id}&limit=1",
+                )
+            )
+        )
+        return tuple(market.price_grid.parse(body[side][0]["price"]) for side in ("bids", "asks"))  # type: ignore[return-value]
+
+
+@pytest.fixture
+async def trader(sim: Sim) -> AsyncIterator[Trader]:
+    async with PicowsNet(SystemClock()) as net:
+        trader = Trader(sim, net)
+        await trader.start()
+        (feed,) = trader.venue.account_feeds(())
+        doors = Doors(net, trader.clock, SystemDice())
+        runner = StreamRunner(feed, trader.events.extend, Budget("lighter", facts.LIMITS), doors)
+        task = asyncio.create_task(runner.run())
+        try:
+            await trader.seen(lambda event: isinstance(event, AccountSnapshot) and event.kind == "balance")
+            yield trader
+            assert feed.bad_frames == feed.unknown_words == 0
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+            trader.thread.shutdown()
+
+
+NUMBERS = iter(range(1, 1_000))
+
+
+def intent(market: Market, limit_ticks: int, **fields: Any) -> Intent:
+    name = trade_id(next(NUMBERS))
+    told: dict[str, Any] = {
+        "trade_id": name,
+        "leg": Leg.LONG,
+        "attempt": 0,
+        "client_id": client_id(name, Leg.LONG, 0),
+        "venue": market.venue,
+        "market": market.key,
+        "side": Side.BUY,
+        "size_lots": market.min_size_lots * 4,
+        "limit_ticks": limit_ticks,
+        "reduce_only": False,
+        "time_in_force": TimeInForce.IOC,
+        "purpose": Purpose.ENTER,
+        "deadline_ms": SystemClock().wall_ms() + 60_000,
+        "decision_price_ticks": limit_ticks,
+    }
+    return Intent(**(told | fields))
+
+
+async def test_a_taker_fills_and_leaves(trader: Trader) -> None:
+    market = trader.markets["lighter:ETH"]
+    _, ask = await trader.touch(market)
+    entry = intent(market, ask * 102 // 100)
+    signed, outcome = await trader.send(trader.venue.sign, entry, market)
+    assert outcome == SendOutcome(SendVerdict.ACCEPTED, "queued", lane_spent=True)
+
+    fill = await trader.seen(lambda event: isinstance(event, ExecutionSeen) and event.client_id == entry.client_id)
+    order = await trader.seen(
+        lambda event: isinstance(event, OrderSeen) and event.client_id == entry.client_id and not event.resting
+    )
+    assert (fill.side, fill.market, fill.forced, fill.fee_micro_usd) == (Side.BUY, market.key, None, 0)
+    assert fill.price_ticks <= entry.limit_ticks
+    assert (order.filled_lots, order.size_lots, order.reason) == (entry.size_lots, entry.size_lots, "filled")
+    held = await trader.seen(
+        lambda event: isinstance(event, PositionSeen) and event.market == market.key and event.lots
+    )
+    assert held.lots == entry.size_lots
+    assert held.entry_price == pytest.approx(fill.price_ticks, rel=0.02)
+
+    asked = [
+        event for read in trader.venue.order(entry.client_id, market, trader.now) for event in await trader.read(read)
+    ]
+    assert [event.filled_lots for event in asked if isinstance(event, OrderSeen)] == [entry.size_lots]
+    executions = [event for event in asked if isinstance(event, ExecutionSeen)]
+    assert sum(each.size_lots for each in executions) == entry.size_lots
+    assert await trader.read(trader.venue.transaction(signed.correlation, trader.now)) == []
+
+    trader.events.clear()
+    bid, _ = await trader.touch(market)
+    leave = intent(market, bid * 98 // 100, side=Side.SELL, reduce_only=True, purpose=Purpose.EXIT)
+    _, outcome = await trader.send(trader.venue.sign, leave, market)
+    assert outcome.verdict is SendVerdict.ACCEPTED
+    await trader.seen(lambda event: isinstance(event, PositionSeen) and event.market == market.key and event.lots == 0)
+    (snapshot,) = [
+        event for event in await trader.read(trader.venue.fills(trader.now - 60_000, trader.now))
+        if isinstance(event, AccountSnapshot)
+    ]  # fmt: skip
+    signs = {entry.client_id: 1, leave.client_id: -1}
+    lots = sum(row.size_lots * signs[row.client_id] for row in snapshot.rows if row.client_id in signs)  # type: ignore[union-attr,index]
+    assert lots == 0
+
+
+async def test_a_maker_rests_and_is_cancelled(trader: Trader) -> None:
+    market = trader.markets["lighter:ETH"]
+    bid, _ = await trader.touch(market)
+    maker = intent(market, bid * 90 // 100, time_in_force=TimeInForce.POST_ONLY)
+    _, outcome = await trader.send(trader.venue.sign, maker, market)
+    assert outcome.verdict is SendVerdict.ACCEPTED
+
+    def is_it(event: Event) -> bool:
+        return isinstance(event, OrderSeen) and event.client_id == maker.client_id
+
+    resting = await trader.seen(lambda event: is_it(event) and event.resting)
+    assert (resting.price_ticks, resting.filled_lots, resting.reduce_only) == (maker.limit_ticks, 0, False)
+    (listed,) = await trader.read(trader.venue.open_orders(trader.now))
+    assert isinstance(listed, AccountSnapshot)
+    assert [row.client_id for row in listed.rows] == [maker.client_id]  # type: ignore[union-attr]
+
+    _, outcome = await trader.send(trader.venue.sign_cancel, maker.client_id, None, market, key="6")
+    assert outcome.verdict is SendVerdict.ACCEPTED
+    over = await trader.seen(lambda event: is_it(event) and not event.resting)
+    assert over.reason == "canceled"
+    (listed,) = await trader.read(trader.venue.open_orders(trader.now))
+    assert isinstance(listed, AccountSnapshot)
+    assert listed.rows == ()
+
+
+async def test_a_crossing_maker_is_over_and_not_filled(trader: Trader) -> None:
+    market = trader.markets["lighter:ETH"]
+    _, ask = await trader.touch(market)
+    crossing = intent(market, ask * 105 // 100, time_in_force=TimeInForce.POST_ONLY)
+    await trader.send(trader.venue.sign, crossing, market)
+    over = await trader.seen(lambda event: isinstance(event, OrderSeen) and event.client_id == crossing.client_id)
+    assert (over.resting, over.filled_lots, over.reason) == (False, 0, "canceled-post-only")
+
+
+async def test_a_nonce_is_used_once(trader: Trader) -> None:
+    market = trader.markets["lighter:ETH"]
+    lane = await trader.lane()
+    signed = trader.venue.sign_cancel_all(market, lane, trader.now)
+    outcomes = []
+    for _ in range(2):
+        reply = await trader.net.request(signed.request, 10_000)
+        outcomes.append(trader.venue.read_reply(signed, reply.status, reply.body))
+    assert [outcome.verdict for outcome in outcomes] == [SendVerdict.ACCEPTED, SendVerdict.REJECTED]
+    assert outcomes[1].reason.startswith("21104")
+    assert (await trader.lane()).number == (lane.number or 0) + 1
+
+
+async def test_an_order_number_is_used_once(trader: Trader) -> None:
+    market = trader.markets["lighter:ETH"]
+    bid, _ = await trader.touch(market)
+    maker = intent(market, bid * 90 // 100, time_in_force=TimeInForce.POST_ONLY)
+    _, first = await trader.send(trader.venue.sign, maker, market)
+    await trader.seen(lambda event: isinstance(event, OrderSeen) and event.client_id == maker.client_id)
+    _, second = await trader.send(trader.venue.sign, maker, market)
+    assert (first.verdict, second.verdict) == (SendVerdict.ACCEPTED, SendVerdict.UNKNOWN)
+    assert second.reason.startswith("21728")
+    await trader.send(trader.venue.sign_cancel_all, None)
+    await trader.seen(
+        lambda event: isinstance(event, OrderSeen) and event.client_id == maker.client_id and not event.resting
+    )
+
+
+async def test_a_wrong_chain_and_a_wrong_key_are_found(trader: Trader, sim: Sim) -> None:
+    account = sim.account["account_index"]
+    market = trader.markets["lighter:ETH"]
+    keys = {4: trader.keys[5]}  # another slot's
+    wrong = LighterTrading(sim.rest, sim.stream, Signer(account, 304, keys), trader.markets)
+    signed = wrong.sign_cancel_all(market, await trader.lane(), trader.now)
+    reply = await trader.net.request(signed.request, 10_000)
+    outcome = wrong.read_reply(signed, reply.status, reply.body)
+    assert (outcome.verdict, outcome.lane_spent, outcome.reason[:5]) == (SendVerdict.REJECTED, False, "21120")
+    registered, taken = wrong.key_checks("4", trader.now)
+    assert await trader.read(registered) == []
+    assert (await trader.net.request(taken.request, 10_000)).status == 400
+    Signer(account, 304, {4: trader.keys[4]}).cancel_order(0, 1, Lane("4", 0))  # the library keeps the last key
+
+
+async def test_checks_reads_and_settings(trader: Trader) -> None:
+    registered, taken = trader.venue.key_checks("5", trader.now)
+    assert await trader.read(registered) == []
+    assert [type(event) for event in await trader.read(taken)] == [FeesSeen]
+    (fees,) = await trader.read(trader.venue.fees(trader.now))
+    assert (fees.maker_bps, fees.taker_bps) == (0.0, 0.0)  # type: ignore[union-attr]
+    (balance,) = await trader.read(trader.venue.balance(trader.now))
+    assert isinstance(balance, AccountSnapshot)
+    (money,) = balance.rows
+    assert isinstance(money, BalanceSeen)
+    assert money.equity_usd == pytest.approx(50_000, rel=0.01)
+    assert await trader.read(trader.venue.funding_paid(trader.now)) == []
+
+    market = trader.markets["lighter:BTC"]
+    _, outcome = await trader.send(trader.venue.sign_leverage, market, 4.0)
+    assert outcome.verdict is SendVerdict.ACCEPTED
+    fires_at_ms = trader.now + 600_000
+    _, armed = await trader.send(trader.venue.sign_dead_man_switch, fires_at_ms)
+    _, disarmed = await trader.send(trader.venue.sign_dead_man_switch, None)
+    assert armed.verdict is disarmed.verdict is SendVerdict.ACCEPTED
+    listed = await trader.read(trader.venue.positions(trader.now))
+    assert isinstance(listed[0], AccountSnapshot)
+    assert not [event for event in listed if isinstance(event, Incident)]
+    assert {event.market: event.leverage for event in listed if isinstance(event, LeverageSeen)}.get(market.key, 4) == 4
+
+
+async def test_an_order_can_be_changed(trader: Trader) -> None:
+    market = trader.markets["lighter:ETH"]
+    bid, _ = await trader.touch(market)
+    maker = intent(market, bid * 90 // 100, time_in_force=TimeInForce.POST_ONLY)
+    await trader.send(trader.venue.sign, maker, market)
+    await trader.seen(lambda event: isinstance(event, OrderSeen) and event.client_id == maker.client_id)
+    lots, ticks = maker.size_lots * 2, maker.limit_ticks - 10
+
+    def change(lane: Lane, _: int) -> Signed:
+        return trader.venue.sign_modify(maker.client_id, market, lots, ticks, lane)
+
+    _, outcome = await trader.send(change)
+    assert outcome.verdict is SendVerdict.ACCEPTED
+    changed = await trader.seen(lambda event: isinstance(event, OrderSeen) and event.price_ticks == ticks)
+    assert (changed.size_lots, changed.resting) == (lots, True)
+    await trader.send(trader.venue.sign_cancel_all, market)
+    await trader.seen(
+        lambda event: isinstance(event, OrderSeen) and event.client_id == maker.client_id and not event.resting
+    )
