@@ -24,11 +24,12 @@ class Bench:
     seed: int = 4
     setup: Setup = field(default_factory=Setup)
     start_ms: int = START_MS
+    assets: int = 4
     outs: list[Out] = field(default_factory=list)
     opened: set[int] = field(default_factory=set)
 
     def __post_init__(self) -> None:
-        self.world = World(self.seed, 4, self.start_ms)
+        self.world = World(self.seed, self.assets, self.start_ms)
         self.faults = Faults()
         self.venue = LighterCore(self.world, self.faults, self.limits, self.setup)
         self.core = Faulty(self.venue, self.faults, self.seed)

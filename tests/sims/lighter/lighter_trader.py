@@ -179,4 +179,4 @@ class Trader:
 
 def trading(limits: Limits = NO_LIMITS, setup: Setup = UNVERIFIED, start_ms: int = START_MS, **trader: Any) -> Trader:
     """A trader of its own bench."""
-    return Trader(Bench(limits=limits, setup=setup, start_ms=start_ms), **trader)
+    return Trader(Bench(limits=limits, setup=setup, start_ms=start_ms, assets=2), **trader)

@@ -7,7 +7,7 @@ from random import Random
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from lighter.signer_client import CreateOrderTxReq, SignerClient, create_api_key
 from lighter_keys import sign, token
@@ -207,6 +207,7 @@ def _decodes(w: int) -> bool:
     return True
 
 
+@settings(max_examples=25)
 @given(st.integers(0, schnorr.ORDER - 1), st.integers(0, schnorr.ORDER - 1))
 def test_the_group_adds_up(a: int, b: int) -> None:
     g = schnorr.GENERATOR

@@ -105,8 +105,10 @@ def test_everybody_sees_the_same_trades_and_orders() -> None:
     assert seen
     assert all(mine[number] == row for number, row in seen.items())
     bids = trader.bench.body("/api/v1/orderBookOrders", market_id=ETH, limit=250)["bids"]
-    [resting] = [row for row in bids if row["owner_account_index"] == trader.index]
-    assert resting["order_index"] == trader.found(99)["order_index"]
+    resting = {row["order_index"] for row in bids if row["owner_account_index"] == trader.index}
+    active = trader.get("accountActiveOrders", account_index=trader.index)["orders"]
+    assert resting == {row["order_index"] for row in active if not row["is_ask"]}
+    assert trader.found(99)["order_index"] in resting
 
 
 def test_funding_is_charged_at_the_hour() -> None:
