@@ -200,7 +200,9 @@ OK = answer(200, '{"ratelimit": "didn\'t use volume quota"}', tx_hash=HASH, pred
 REPLIES: list[tuple[int | None, bytes, SendVerdict, bool | None]] = [
     (200, OK, ACCEPTED, True),
     (200, answer(200, tx_hash=HASH.upper()), ACCEPTED, True),
-    (200, answer(200), ACCEPTED, True),
+    (200, answer(200, tx_hash=f"0x{HASH}"), ACCEPTED, True),
+    (200, answer(200), UNKNOWN, None),
+    (200, answer(200, tx_hash=None), UNKNOWN, None),
     (200, answer(200, tx_hash="cd" * 40), UNKNOWN, None),
     (200, answer(21739, "not enough margin to create the order"), REJECTED, False),
     (400, answer(21739, "not enough margin to create the order"), REJECTED, False),
@@ -259,6 +261,6 @@ def test_no_bytes_are_taken_for_a_verdict(status: int | None, body: bytes) -> No
     assert orders.read_reply(signed(), status, body).verdict is UNKNOWN
 
 
-@given(st.integers(-10, 10**6))
+@given(st.integers(-10, 10**6) | st.just(200))
 def test_only_code_200_is_acceptance(code: int) -> None:
-    assert (orders.read_reply(signed(), 200, answer(code)).verdict is ACCEPTED) == (code == 200)
+    assert (orders.read_reply(signed(), 200, answer(code, tx_hash=HASH)).verdict is ACCEPTED) == (code == 200)

@@ -203,8 +203,9 @@ def transaction_result(
 
 
 def _accepted(signed: Signed, reply: wire.SendReply) -> SendOutcome:
-    if reply.tx_hash is not None and reply.tx_hash.removeprefix("0x").lower() != signed.correlation.lower():
-        return _unknown(f"accepted as {reply.tx_hash:.90}, sent as {signed.correlation}")
+    """A yes names what it is for: by the hash that we know already."""
+    if reply.tx_hash is None or reply.tx_hash.removeprefix("0x").lower() != signed.correlation.lower():
+        return _unknown(f"accepted as {reply.tx_hash!r:.90}, sent as {signed.correlation}")
     return SendOutcome(SendVerdict.ACCEPTED, "queued", lane_spent=True)
 
 
