@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 import pytest
@@ -13,6 +13,7 @@ from twinleg.core.trading import (
     AccountSnapshot,
     ExecutionSeen,
     FeesSeen,
+    FundingPaid,
     Incident,
     Lane,
     LeverageSeen,
@@ -70,6 +71,46 @@ def test_leverage_is_read() -> None:
     assert read.parse(body, NOW) == [LeverageSeen("extended", BTC.key, 12.5, NOW)]
     with pytest.raises(WireError):
         read.parse(ok([{"market": "BTC-USD", "leverage": "most"}]), NOW)
+
+
+class TestFundingPaid:
+    ROW: ClassVar[dict[str, Any]] = {
+        "id": 5,
+        "accountId": 100_009,
+        "market": "BTC-USD",
+        "positionId": 7,
+        "size": "0.1",
+        "value": "8405.8",
+        "markPrice": "84058",
+        "paidTime": 1_790_424_001_028,
+    }
+
+    @pytest.mark.parametrize("sign", ["", "-"])
+    @pytest.mark.parametrize(
+        ("side", "rate", "amount"),
+        [("LONG", "0.000013", -109_275), ("SHORT", "0.000013", 109_275), ("LONG", "-0.00001", 109_275),
+         ("SHORT", "-0.00001", -109_275)],
+    )  # fmt: skip
+    def test_longs_pay_a_positive_rate_whatever_the_amounts_sign(
+        self, side: str, rate: str, amount: int, sign: str
+    ) -> None:
+        row = self.ROW | {"side": side, "fundingRate": rate, "fundingFee": f"{sign}0.109275"}
+        read = trading().funding_paid(NOW)
+        assert read.request.url.endswith(f"/user/funding/history?fromTime={NOW - 24 * 3_600_000}")
+        assert read.parse(ok([row]), NOW) == [FundingPaid("extended", BTC.key, amount, float(rate), 1_790_424_000_000)]
+
+    def test_oldest_first_and_nothing_left_out(self) -> None:
+        row = self.ROW | {"side": "LONG", "fundingRate": "0", "fundingFee": "0"}
+        later = row | {"paidTime": 1_790_427_601_500}
+        read = trading().funding_paid(NOW)
+        events = read.parse(ok([later, row]), NOW)
+        assert [event.settled_at_ms for event in events if isinstance(event, FundingPaid)] == [
+            1_790_424_000_000,
+            1_790_427_600_000,
+        ]
+        for bad in ({"side": "BOTH"}, {"fundingRate": "5"}, {"fundingFee": "x"}, {"market": "NOVEL-USD"}):
+            with pytest.raises(WireError):
+                read.parse(ok([row, row | bad]), NOW)
 
 
 class TestAccount:

@@ -222,7 +222,7 @@ async def test_an_ioc_opens_and_a_reduce_only_closes() -> None:
         await room.seen(PositionSeen, lambda seen: seen.lots == 0)
         await room.until(lambda: _holds(room, 0))
         fills = await room.rows(room.venue.fills(0, room.clock.wall_ms()))
-        assert [row.client_id for row in fills] == [exit_.client_id, entry.client_id]
+        assert [row.client_id for row in fills] == [entry.client_id, exit_.client_id]
         told = [event.fill_id for event in room.events if isinstance(event, ExecutionSeen)]
         assert sorted(told) == sorted(row.fill_id for row in fills)
 

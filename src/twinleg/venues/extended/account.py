@@ -24,6 +24,7 @@ from twinleg.core.trading import (
     AccountSnapshot,
     BalanceSeen,
     ExecutionSeen,
+    FundingPaid,
     Incident,
     OrderSeen,
     PositionSeen,
@@ -32,6 +33,7 @@ from twinleg.core.trading import (
 )
 from twinleg.core.venue import WireError
 from twinleg.venues.extended import facts, wire
+from twinleg.venues.extended.reads import nearest_hour_ms
 from twinleg.venues.extended.sign import Keys
 
 MONEY = Grid(20)
@@ -166,6 +168,22 @@ class Rows:
     def balance(self, raw: msgspec.Raw, now_ms: int) -> BalanceSeen:
         """Maintenance margin is `marginRatio` of the equity."""
         return _balance(wire.decode_balance(raw), now_ms)
+
+    def paid(self, raw: msgspec.Raw) -> FundingPaid:
+        """Longs pay a positive rate. The amount's own sign is not documented, so the side and the rate decide."""
+        row = wire.decode_paid(raw)
+        if row.side not in ("LONG", "SHORT"):
+            raise WireError(f"neither long nor short: {row.side!r:.60}")
+        rate = wire.rate_per_hour(row.funding_rate, facts.RATE_PER_HOUR_MAX)
+        amount = abs(micro_usd(MONEY.parse(row.funding_fee) * MONEY.unit))
+        received = rate == 0 or (rate < 0) == (row.side == "LONG")
+        return FundingPaid(
+            venue=facts.NAME,
+            market=self.market(row.market).key,
+            amount_micro_usd=amount if received else -amount,
+            rate_per_hour=rate,
+            settled_at_ms=nearest_hour_ms(row.paid_time),
+        )
 
 
 def _balance(row: wire.BalanceRow, now_ms: int) -> BalanceSeen:

@@ -120,6 +120,9 @@ FILL_ROWS = 1_000
 FILL_PAGES_MAX = 20
 """Our choice: who needs more than 20,000 fills at once gets them from a later `since`."""
 
+FUNDING_BACK_MS = 24 * HOUR_MS
+"""Our choice: how far back the account's funding is read; a row a market and hour."""
+
 NAMES_MAX = 20_000
 """Our choice: orders whose external ids are remembered, since a fill may name its order by the venue's id alone."""
 

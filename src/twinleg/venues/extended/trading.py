@@ -143,7 +143,7 @@ class ExtendedTrading:
         ]
 
     def fills(self, since_ms: int, now_ms: int) -> AccountRead:
-        """All fills from `since_ms` on, in pages, newest first; at most FILL_PAGES_MAX pages."""
+        """All fills from `since_ms` on, oldest first; at most FILL_PAGES_MAX pages, which the venue gives newest first."""
         return self._fills_page(since_ms, (), 1)
 
     def positions(self, now_ms: int) -> AccountRead:
@@ -156,6 +156,11 @@ class ExtendedTrading:
     def fees(self, now_ms: int) -> AccountRead:
         """The account's rates in every market. Reading them sets the ceiling that is signed from then on."""
         return self._read(self._door.get("/user/fees"), self._fees)
+
+    def funding_paid(self, now_ms: int) -> AccountRead:
+        """Funding booked in the last FUNDING_BACK_MS, oldest first."""
+        request = self._door.get("/user/funding/history", fromTime=now_ms - facts.FUNDING_BACK_MS)
+        return self._read(request, self._funding_paid)
 
     def leverage(self, market: Market, now_ms: int) -> AccountRead:
         """The account's leverage in one market (LeverageSeen)."""
@@ -215,7 +220,7 @@ class ExtendedTrading:
         def parse(body: bytes, now_ms: int) -> list[AccountEvent]:
             rows, ended = read(body)
             complete_ms = since_ms if ended else min(row.created_time for row in rows) + 1
-            wanted = [row for row in rows if row.created_time >= since_ms]
+            wanted = [row for row in reversed(rows) if row.created_time >= since_ms]
             seen = tuple(_clear(partial(self._rows.execution, now_ms=now_ms), row) for row in wanted)
             return [AccountSnapshot(facts.NAME, "fills", complete_ms, seen, now_ms)]
 
@@ -242,6 +247,10 @@ class ExtendedTrading:
             raise WireError("no market in the account's fees")
         self._rates = self._rates | rates
         return events
+
+    def _funding_paid(self, body: bytes, _now_ms: int) -> list[AccountEvent]:
+        paid = [_clear(self._rows.paid, raw) for raw in _rows(body)]
+        return [*sorted(paid, key=lambda event: event.settled_at_ms)]
 
     def _leverage(self, body: bytes, now_ms: int) -> list[AccountEvent]:
         rows = [_clear(wire.decode_leverage, raw) for raw in _rows(body)]

@@ -236,6 +236,16 @@ class LeverageRow(msgspec.Struct, gc=False):
     leverage: str
 
 
+class PaidRow(msgspec.Struct, gc=False, rename="camel"):
+    """Funding booked to the account, for `side` LONG or SHORT of `value`, at `fundingRate` per hour."""
+
+    market: str
+    side: str
+    funding_fee: str
+    funding_rate: str
+    paid_time: int
+
+
 class AccountRow(msgspec.Struct, gc=False, rename="camel"):
     """The account that the API key opens."""
 
@@ -278,6 +288,7 @@ decode_position = msgspec.json.Decoder(PositionRow).decode
 decode_balance = msgspec.json.Decoder(BalanceRow).decode
 decode_fee = msgspec.json.Decoder(FeeRow).decode
 decode_leverage = msgspec.json.Decoder(LeverageRow).decode
+decode_paid = msgspec.json.Decoder(PaidRow).decode
 decode_account = msgspec.json.Decoder(AccountRow).decode
 decode_account_frame = msgspec.json.Decoder(AccountFrame).decode
 decode_account_data = msgspec.json.Decoder(AccountData).decode
