@@ -24,6 +24,7 @@ from twinleg.core.orders import (
     OrderDone,
     OrderRejected,
     OrderUnknown,
+    Purpose,
     Resumed,
     State,
 )
@@ -186,7 +187,7 @@ class World:
             self.restart()
 
     def exit(self) -> None:
-        self.tell(ExitWanted("t1", "operator", self.story.at_ms))
+        self.tell(ExitWanted("t1", "operator", self.story.at_ms, self.draw(st.booleans())))
 
     def truly_held(self, leg: Leg) -> int:
         return sum(
@@ -236,7 +237,8 @@ class World:
             assert sum(not order.settled for order in trade.of_leg(leg)) <= 1, "one order at a time on a leg"
         if trade.state in WAITING:
             assert trade.due_ms == self.armed_ms, "I3: its clock is running"
-            assert self.rings <= len(trade.plan.bounds_bps), "I3: within its budget"
+            attempts = len(trade.plan.bounds_bps) * (2 if trade.state is State.EXITING else 1)
+            assert self.rings <= attempts, "I3: within its budget; an exit has it again when its patience ends"
         elif trade.state is State.HALTED:
             assert self.alerted, "I3: halted with an alert out"
         else:
@@ -265,8 +267,12 @@ def trades(draw: st.DrawFn) -> Trade:
     def leg(one: LegPlan) -> LegPlan:
         return msgspec.structs.replace(one, lots_per_common_lot=draw(st.integers(1, 6)))
 
+    first = draw(st.sampled_from([None, *Leg]))
     return Trade(
         plan(
+            first=first,
+            rest_ms=draw(st.sampled_from([0, 10_000])) if first is not None else 0,
+            edge_bps=draw(st.sampled_from([None, -20.0, 20.0])),
             long=leg(LONG_PLAN),
             short=leg(SHORT_PLAN),
             common_lots=draw(st.integers(1, 4)),
@@ -293,9 +299,9 @@ def test_honest_venues_never_halt_a_trade(data: st.DataObject, trade: Trade, lea
         if data.draw(st.booleans()):
             world.fill(order)
         world.end(order)
-    for _ in range(4):
+    for _ in range(8):
         for order in list(world.orders.values()):
-            if order.intent.reduce_only:
+            if order.intent.purpose is not Purpose.ENTER:
                 world.fill(order, order.intent.size_lots - order.filled_lots)
             while order.undelivered:
                 world.deliver(order)
