@@ -39,6 +39,7 @@ bench-peers: ## NautilusTrader, to compare with, in an environment of its own
 
 soak: $(VENV)/dev.stamp ## long runs: every decoder fuzzed, memory watched
 	@$(BIN)/python -m pytest -n 2 -m soak --timeout 0
+	@$(BIN)/python -m twinleg_selftest --seeds 100
 
 lock: ## resolve the requirements anew, for every supported Python and platform (needs uv)
 	@$(LOCK) pyproject.toml --output-file requirements.txt

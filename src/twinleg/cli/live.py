@@ -13,7 +13,7 @@ from twinleg.cli.exits import drop_output
 from twinleg.cli.faces import Face, PlainLines, Screen
 from twinleg.core.glance import Glance
 from twinleg.runtime.settings import Settings
-from twinleg.runtime.wiring import System
+from twinleg.runtime.wiring import System, calm_collector
 
 LOG = logging.getLogger("twinleg.live")
 
@@ -75,6 +75,7 @@ async def watch(
     `glance_of` draws the picture, by default `system.glance`.
     """
     glance_of = glance_of or system.glance
+    calm_collector()
     engine = asyncio.create_task(system.run())
     engine.add_done_callback(lambda _: ending.tell("the engine ended"))
     stopper = asyncio.create_task(_stop_when_told(ending, system))
