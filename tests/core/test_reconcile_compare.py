@@ -278,7 +278,7 @@ def test_orders_of_trades_that_are_only_in_the_totals_are_ours(monkeypatch: pyte
     assert kinds(once(ledger, listing(orders=(order(LONG),)))) == [Kind.CONTRADICTED]
 
 
-def test_a_fate_that_stays_open_past_its_deadline_stops_entries() -> None:
+def test_a_fate_that_is_open_past_its_deadline_stops_entries_at_once() -> None:
     made = story().start()
     made.tell(OrderUnknown(LONG, "timeout", made.at_ms))
     ledger = ledger_of(made)
@@ -286,8 +286,7 @@ def test_a_fate_that_stays_open_past_its_deadline_stops_entries() -> None:
     assert Kind.FATE_OPEN not in kinds(once(ledger, listing(at_ms=due_ms)))
     told = listing(at_ms=due_ms + 1)
     assert Kind.FATE_OPEN in kinds(once(ledger, told))
-    assert not refusals(once(ledger, told))
-    assert {one.code for one in refusals(later(ledger, told))} == {"fate_open"}
+    assert {one.code for one in refusals(once(ledger, told))} == {"fate_open"}
 
 
 # -- all together ------------------------------------------------------------------------------------------------------

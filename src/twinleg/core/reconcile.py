@@ -53,7 +53,7 @@ class Kind(Enum):
     FOREIGN_ORDER = "foreign_order"
     """An order named as ours are, which we never made: another process trades this account. Stops entries at once."""
     FATE_OPEN = "fate_open"
-    """An order of ours past its deadline whose end, or some of whose fills, we have not seen."""
+    """An order of ours past its deadline whose end, or some of whose fills, we have not seen. Stops entries at once."""
     MISSING_FILL = "missing_fill"
     CONTRADICTED = "contradicted"
     """The venue lists an order of ours as open that it, or the operator, has called over."""
@@ -61,6 +61,7 @@ class Kind(Enum):
 
 
 SHOWN_ONLY = frozenset({Kind.EXPLAINED, Kind.EXTERNAL_ORDER, Kind.EXTERNAL_POSITION})
+AT_ONCE = frozenset({Kind.FOREIGN_ORDER, Kind.FATE_OPEN})
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
@@ -113,7 +114,7 @@ def refusals(findings: Iterable[Finding]) -> tuple[Refusal, ...]:
     return tuple(
         Refusal(one.kind.value, one.detail, float(one.lots))
         for one in findings
-        if one.kind is Kind.FOREIGN_ORDER or (one.lasting and one.kind not in SHOWN_ONLY)
+        if one.kind in AT_ONCE or (one.lasting and one.kind not in SHOWN_ONLY)
     )
 
 

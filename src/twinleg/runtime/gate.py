@@ -124,6 +124,15 @@ class VenueGate:
         self._ours(client_id)
         self._start(self._query, client_id)
 
+    def knows(self, client_id: str) -> bool:
+        """Whether it can be cancelled and read back."""
+        return client_id in self._known
+
+    @property
+    def foreign(self) -> dict[str, int]:
+        """See Lanes.foreign."""
+        return self._lanes.foreign
+
     def due(self, now_ms: int) -> list[OrderEvent]:  # noqa: ARG002 (as above)
         """What has become known since the last call. Raises what our own code raised."""
         if self.failure is not None:
@@ -136,12 +145,14 @@ class VenueGate:
         for event in events:
             self._heard(event)
 
-    def expect(self, intent: Intent) -> None:
-        """An order of an earlier run whose fate is open: known again, never sent again."""
+    def expect(self, intent: Intent, *, over: bool = False) -> None:
+        """An order of an earlier run: known again, never sent again. `over` = its fate is known."""
         if intent.client_id in self._known:
             return
         self._remember(intent)
-        self._void(self._known[intent.client_id], intent.deadline_ms + self.venue.trading.expiry_ms_max)
+        known = self._known[intent.client_id]
+        known.over = over
+        self._void(known, intent.deadline_ms + self.venue.trading.expiry_ms_max)
 
     async def read(self, read: AccountRead, *, urgent: bool = False) -> list[AccountEvent] | Unread:
         """What the venue answers, within its budget, told to the desk as well."""
@@ -298,8 +309,8 @@ class VenueGate:
                 )
                 self._tell(fill)
             case OrderSeen(client_id=str() as client_id) if self._shown(client_id, event):
-                self._known[client_id].venue_order_id = event.venue_order_id
-                now_ms = self._now_ms()
+                known, now_ms = self._known[client_id], self._now_ms()
+                known.venue_order_id, known.over = event.venue_order_id, not event.resting
                 done = OrderDone(client_id, event.reason, event.filled_lots, now_ms)
                 self._tell(OrderAccepted(client_id, now_ms) if event.resting else done)
             case Incident(kind=kind) if kind == IN_DOUBT:
