@@ -31,6 +31,7 @@ from venues.extended.trading_case import (
     balance_row,
     encode,
     fill_row,
+    ok,
     order_row,
     position_row,
     sample,
@@ -66,7 +67,8 @@ def rows() -> Rows:
 
 def read(kind: str, row: dict[str, Any], by: Rows | None = None) -> Any:
     raw = wire.decode_rows(encode([row]))[0]
-    return getattr(by or rows(), kind)(raw, NOW)
+    found = getattr(by or rows(), kind)(raw, NOW)
+    return found[1] if kind == "position" else found
 
 
 @pytest.mark.parametrize("order", list(itertools.permutations(range(3))))
@@ -256,12 +258,35 @@ class TestFills:
 
 
 class TestPositions:
+    @pytest.mark.parametrize("together", [True, False])
+    @pytest.mark.parametrize("first", ["old", "new"])
+    def test_the_end_of_an_old_one_does_not_hide_the_new_one(
+        self, line: AccountLine, server: ExtendedAccountServer, together: bool, first: str
+    ) -> None:
+        """A position that turns around ends, and another begins: in whatever order that is told, it is not flat."""
+        rows = [position_row(a_position(BTC, 700), id=7, status="CLOSED"), position_row(a_position(BTC, -300), id=8)]
+        rows = rows if first == "old" else rows[::-1]
+        parts = [rows] if together else [[row] for row in rows]
+        frames = [server.frame("POSITION", False, positions=part) for part in parts]
+        told = [event.lots for event in line.deliver(*frames) if isinstance(event, PositionSeen)]
+        assert told == ([0, -300] if first == "old" else [-300])
+        closed = server.frame("POSITION", False, positions=[position_row(a_position(BTC, 0), id=8)])
+        assert [event.lots for event in line.deliver(closed) if isinstance(event, PositionSeen)] == [0]
+
+    def test_a_listing_with_both_shows_the_new_one(self) -> None:
+        rows = [position_row(a_position(BTC, -300), id="8"), position_row(a_position(BTC, 700), id=7, status="CLOSED")]
+        (snapshot,) = trading().positions(NOW).parse(ok(rows), NOW)
+        assert isinstance(snapshot, AccountSnapshot)
+        assert [row.lots for row in snapshot.rows if isinstance(row, PositionSeen)] == [-300]
+
     def test_a_closed_one_still_shows_its_size(self) -> None:
         row = position_row(a_position(BTC, 700), status="CLOSED", margin="0", unrealisedPnl="0")
         seen = read("position", row)
         assert (seen.lots, seen.entry_price, seen.unrealised_usd) == (0, None, 0.0)
 
-    @pytest.mark.parametrize("fields", [{"status": "OPENING"}, {"side": "BUY"}, {"size": "-1"}, {"market": "X"}])
+    @pytest.mark.parametrize(
+        "fields", [{"status": "OPENING"}, {"side": "BUY"}, {"size": "-1"}, {"market": "X"}, {"id": "x"}]
+    )
     def test_what_is_unclear_is_not_a_position(self, fields: dict[str, Any]) -> None:
         with pytest.raises(ValueError, match=r"."):
             read("position", position_row(a_position(BTC, 700), **fields))

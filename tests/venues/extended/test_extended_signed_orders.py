@@ -220,7 +220,7 @@ class TestRequests:
         request = trading().sign_leverage(BTC, leverage, Lane("stark", None), NOW).request
         assert (request.method, json.loads(request.body or b"")) == ("PATCH", {"market": "BTC-USD", "leverage": text})
 
-    @pytest.mark.parametrize("leverage", [0.5, 51.0, float("nan"), float("inf")])
+    @pytest.mark.parametrize("leverage", [0.5, 51.0, float("nan"), float("inf"), -3.0])
     def test_impossible_leverage_is_refused(self, leverage: float) -> None:
         with pytest.raises(ValueError, match="leverage"):
             trading().sign_leverage(BTC, leverage, Lane("stark", None), NOW)

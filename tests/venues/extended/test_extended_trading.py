@@ -22,7 +22,7 @@ from twinleg.core.trading import (
 from twinleg.core.venue import Credential, Request, WireError
 from twinleg.venues.extended import facts
 from twinleg.venues.extended.sign import TESTNET, Keys
-from twinleg.venues.extended.trading import ExtendedTrading
+from twinleg.venues.extended.trading import ExtendedTrading, ask_vault
 from twinleg.venues.extended.venue import account_url
 from venues.battery import START_MS
 from venues.extended.trading_case import (
@@ -135,6 +135,16 @@ class TestAccount:
         assert isinstance(event, Incident)
         assert event.kind == "wrong_account"
         assert words in event.detail
+
+
+def test_a_vault_can_be_looked_up() -> None:
+    request, read = ask_vault("http://127.0.0.1:1", Credential(API_KEY))
+    assert request.url == "http://127.0.0.1:1/api/v1/user/account/info"
+    assert API_KEY not in repr(request)
+    assert [read(ok(sample("account", l2Vault=vault))) for vault in ("10002", 10_002)] == [10_002, 10_002]
+    for vault in ("", "0x5", "-1", None):
+        with pytest.raises(WireError):
+            read(ok(sample("account", l2Vault=vault)))
 
 
 class TestFills:

@@ -143,8 +143,8 @@ class Rows:
             at_ms=_when(row.created_time, now_ms),
         )
 
-    def position(self, raw: msgspec.Raw, now_ms: int) -> PositionSeen:
-        """Signed lots. A CLOSED one still shows its last size, and is flat."""
+    def position(self, raw: msgspec.Raw, now_ms: int) -> tuple[int, PositionSeen]:
+        """Its id, which grows with time, and signed lots. A CLOSED one still shows its last size, and is flat."""
         row = wire.decode_position(raw)
         market = self.market(row.market)
         if row.status not in ("OPENED", "CLOSED"):
@@ -155,7 +155,7 @@ class Rows:
         tick = float(market.price_grid.unit)
         entry = wire.positive(row.open_price) if row.open_price is not None and lots else None
         liquidation = wire.positive(row.liquidation_price) if row.liquidation_price is not None and lots else None
-        return PositionSeen(
+        seen = PositionSeen(
             venue=facts.NAME,
             market=market.key,
             lots=lots if row.side == "LONG" else -lots,
@@ -164,6 +164,7 @@ class Rows:
             unrealised_usd=None if row.unrealised_pnl is None else wire.number(row.unrealised_pnl),
             at_ms=_when(row.updated_at, now_ms),
         )
+        return int(row.id), seen
 
     def balance(self, raw: msgspec.Raw, now_ms: int) -> BalanceSeen:
         """Maintenance margin is `marginRatio` of the equity."""
@@ -250,6 +251,7 @@ class ExtendedAccountFeed:
         self._masked = keys.masked
         self._rows = Rows(markets, names)
         self._fills_seen = Bounded(facts.FILLS_SEEN_MAX)
+        self._newest_position: dict[str, int] = {}
         self._account_status = "ACTIVE"
         self._missing: set[str] = set()
         self._due: int | None = None
@@ -357,7 +359,12 @@ class ExtendedAccountFeed:
         return [seen]
 
     def _position(self, raw: msgspec.Raw, now_ms: int) -> list[AccountEvent]:
-        return [self._rows.position(raw, now_ms)]
+        """News of a position older than the newest in its market is no news: the end of one may come after the next."""
+        number, seen = self._rows.position(raw, now_ms)
+        if number < self._newest_position.get(seen.market, number):
+            return []
+        self._newest_position[seen.market] = number
+        return [seen]
 
     def _balance(self, raw: msgspec.Raw, now_ms: int) -> list[AccountEvent]:
         row = wire.decode_balance(raw)

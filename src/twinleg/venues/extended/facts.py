@@ -86,6 +86,9 @@ CLOCK_SKEW_MS_MAX = 5_000
 UNSIGNED_LINGERS_MS = 60_000
 """Our choice: cancels and the like carry no expiry; no request is believed to linger in the network for longer."""
 
+LEVERAGE_MAX = 100.0
+"""Our choice, above any market's (50, recorded, September 2026), where a market does not say its own."""
+
 SALT_MAX = 2**31 - 1
 """Of `nonce`, which salts an order's hash (API documentation, 2025: 1 to 2^31; the SDK draws up to 2^32 - 1)."""
 

@@ -19,13 +19,11 @@ from twinleg.core.trading import (
     Incident,
     Lane,
     LeverageSeen,
-    OrderSeen,
-    PositionSeen,
     SendOutcome,
     SendVerdict,
     Signed,
 )
-from twinleg.core.venue import Feed, Request, WireError
+from twinleg.core.venue import Credential, Feed, Request, WireError
 from twinleg.venues.extended import facts, orders, wire
 from twinleg.venues.extended.account import UNREADABLE, Bounded, ExtendedAccountFeed, Rows
 from twinleg.venues.extended.orders import Door, NewOrder
@@ -54,7 +52,7 @@ class ExtendedTrading:
         self._markets = markets
         self._names = Bounded(facts.NAMES_MAX)
         self._rows = Rows(markets, self._names)
-        self._door = Door(rest_url.rstrip("/").removesuffix("/api/v1") + "/api/v1", keys.api_key)
+        self._door = Door(_base(rest_url), keys.api_key)
         self._account_url = account_url(stream_url)
         self._rates: dict[str, tuple[Decimal, Decimal]] = {}
 
@@ -100,7 +98,7 @@ class ExtendedTrading:
 
     def sign_leverage(self, market: Market, leverage: float, lane: Lane, now_ms: int) -> Signed:
         """Raises ValueError for what the market does not allow."""
-        if not 1 <= leverage <= (market.max_leverage or float("inf")):
+        if not 1 <= leverage <= (market.max_leverage or facts.LEVERAGE_MAX):
             raise ValueError(f"leverage {leverage} in {market.key} is not within 1..{market.max_leverage}")
         return self._unsigned("", self._door.leverage(market, Decimal(repr(leverage))), lane, now_ms)
 
@@ -124,7 +122,7 @@ class ExtendedTrading:
 
     def open_orders(self, now_ms: int) -> AccountRead:
         """All orders that may still fill, anybody's."""
-        return self._read(self._door.get("/user/orders"), partial(self._listed, "orders", self._rows.order))
+        return self._read(self._door.get("/user/orders"), self._open_orders)
 
     def order(self, client_id: str, market: Market, now_ms: int) -> list[AccountRead]:
         """Open orders, then closed ones, then fills: an order on its way from one to the next is not missed.
@@ -143,12 +141,12 @@ class ExtendedTrading:
         ]
 
     def fills(self, since_ms: int, now_ms: int) -> AccountRead:
-        """All fills from `since_ms` on, oldest first; at most FILL_PAGES_MAX pages, which the venue gives newest first."""
+        """All fills from `since_ms` on, oldest first, as far back as FILL_PAGES_MAX pages go."""
         return self._fills_page(since_ms, (), 1)
 
     def positions(self, now_ms: int) -> AccountRead:
         """All open positions."""
-        return self._read(self._door.get("/user/positions"), partial(self._listed, "positions", self._rows.position))
+        return self._read(self._door.get("/user/positions"), self._positions)
 
     def balance(self, now_ms: int) -> AccountRead:
         return self._read(self._door.get("/user/balance"), self._balance)
@@ -195,11 +193,16 @@ class ExtendedTrading:
             void_after_ms=now_ms + facts.UNSIGNED_LINGERS_MS,
         )
 
-    def _listed(
-        self, kind: str, read: Callable[..., OrderSeen | PositionSeen], body: bytes, now_ms: int
-    ) -> list[AccountEvent]:
-        rows = tuple(_clear(partial(read, now_ms=now_ms), raw) for raw in _rows(body))
-        return [AccountSnapshot(facts.NAME, kind, None, rows, now_ms)]
+    def _open_orders(self, body: bytes, now_ms: int) -> list[AccountEvent]:
+        rows = tuple(_clear(partial(self._rows.order, now_ms=now_ms), raw) for raw in _rows(body))
+        return [AccountSnapshot(facts.NAME, "orders", None, rows, now_ms)]
+
+    def _positions(self, body: bytes, now_ms: int) -> list[AccountEvent]:
+        """The newest of each market, should an older one be shown, too."""
+        found = [_clear(partial(self._rows.position, now_ms=now_ms), raw) for raw in _rows(body)]
+        found.sort(key=lambda one: one[0])
+        rows = tuple({seen.market: seen for _, seen in found}.values())
+        return [AccountSnapshot(facts.NAME, "positions", None, rows, now_ms)]
 
     def _of_order(self, client_id: str, body: bytes, now_ms: int) -> list[AccountEvent]:
         seen = [_clear(partial(self._rows.order, now_ms=now_ms), raw) for raw in _rows(body)]
@@ -269,6 +272,22 @@ class ExtendedTrading:
             wrong.append(f"its public key is {row.l2_key[:80]}, not {keys.public_key:#x}")
         return [Incident(facts.NAME, "wrong_account", f"the API key opens another account: {', '.join(wrong)}", now_ms)
                 ] if wrong else []  # fmt: skip
+
+
+def ask_vault(rest_url: str, api_key: Credential) -> tuple[Request, Callable[[bytes], int]]:
+    """How to look up the vault of the account that an API key opens. The reader raises WireError."""
+    request = Door(_base(rest_url), api_key).get("/user/account/info")
+    return request, lambda body: _number(_clear(wire.decode_account, _object(body)).l2_vault)
+
+
+def _base(rest_url: str) -> str:
+    return rest_url.rstrip("/").removesuffix("/api/v1") + "/api/v1"
+
+
+def _number(vault: int | str) -> int:
+    if not str(vault).isdecimal():
+        raise WireError(f"not a vault: {vault!r:.60}")
+    return int(vault)
 
 
 def _object(body: bytes) -> msgspec.Raw:

@@ -200,6 +200,7 @@ class FillRow(msgspec.Struct, gc=False, rename="camel"):
 class PositionRow(msgspec.Struct, gc=False, rename="camel"):
     """A position. When CLOSED it still shows its last size: `status` decides (658 recorded frames, December 2025)."""
 
+    id: int | str
     market: str
     status: str
     side: str
