@@ -33,7 +33,7 @@ DOORS: dict[str, tuple[str, ...]] = {
     "subprocess": ("twinleg/cli/*",),
     "open": (),
     "io.open": (),
-    "os.open": ("twinleg/runtime/journal_file.py", "twinleg/cli/*", "twinleg/__main__.py"),
+    "os.open": ("twinleg/runtime/journal_file.py", "twinleg/runtime/lease.py", "twinleg/cli/*", "twinleg/__main__.py"),
     "print": ("twinleg/cli/*", "twinleg_sims/__main__.py"),
     "input": (),
     "eval": (),
@@ -59,8 +59,11 @@ PURE_IMPORTS = {
 }  # fmt: skip
 """All that core may import from outside. Venues may also read addresses (urllib.parse), and sign."""
 
-SIGNERS = {"extended": {"fast_stark_crypto"}, "lighter": {"ctypes", "lighter"}}
+SIGNERS = {"extended": {"fast_stark_crypto"}, "lighter": {"lighter.signer_client"}}
 """Each venue's own signer, from its official SDK."""
+
+DISTRIBUTIONS = {"lighter": "lighter-sdk"}
+"""What must be installed for a package that is not called as its distribution is."""
 
 
 def sources(*tops: str) -> list[Path]:

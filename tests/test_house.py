@@ -154,7 +154,8 @@ def test_a_plain_install_brings_all_that_the_sources_import() -> None:
         f"{path.relative_to(ROOT)}:{line}: {module}"
         for path in EVERYTHING
         for line, module in house.imports(path.read_text())
-        if (top := module.partition(".")[0]) not in own and top.replace("_", "-") not in locked
+        if (top := module.partition(".")[0]) not in own
+        and house.DISTRIBUTIONS.get(top, top).replace("_", "-") not in locked
     }
     assert not missing, listed(sorted(missing))
 
