@@ -11,7 +11,7 @@ from fractions import Fraction
 
 import msgspec
 
-from twinleg.core.amounts import Grid, micro_usd
+from twinleg.core.amounts import MICRO, Grid, micro_usd
 from twinleg.core.funding import HOUR_MS, settlement_instant
 from twinleg.core.messages import FundingSettled
 from twinleg.core.orders import ADDING, Leg, LegPlan, State
@@ -24,7 +24,7 @@ from twinleg.core.records import (
     StateChanged,
     TradePlanned,
 )
-from twinleg.core.trade import Trade, apply, exposed, order_of
+from twinleg.core.trade import Trade, apply, order_of, whole_common_lots
 
 CLOSED_KEPT = 1000
 """Closed trades kept in full; older ones only in the totals."""
@@ -119,21 +119,32 @@ class LegAccount(msgspec.Struct):
 
     def pnl(self, leg: Leg, plan: LegPlan, mid_ticks: Fraction | None) -> Pnl:
         """Valued at `mid_ticks`; without it, what is still held makes gross unknown."""
-        sign = leg.entry_side.sign
-        cost = Fraction(self.entered_ticklots, self.entered_lots) if self.entered_lots else Fraction(0)
-        realised = sign * (self.reduced_ticklots - self.reduced_lots * cost)
-        gross = realised
-        if self.held_lots and mid_ticks is not None:
-            gross += sign * self.held_lots * (mid_ticks - cost)
+        sign, unit = leg.entry_side.sign, plan.money_unit
+        realised: int | Fraction = sign * (self.reduced_ticklots - self.entered_ticklots)
+        gross: int | Fraction = realised
+        if self.held_lots:
+            cost = Fraction(self.entered_ticklots, self.entered_lots) if self.entered_lots else Fraction(0)
+            realised = gross = sign * (self.reduced_ticklots - self.reduced_lots * cost)
+            if mid_ticks is not None:
+                gross += sign * self.held_lots * (mid_ticks - cost)
         known = mid_ticks is not None or not self.held_lots
         return Pnl(
-            gross_micro_usd=micro_usd(gross * plan.money_unit) if known else None,
-            realised_micro_usd=micro_usd(realised * plan.money_unit),
-            slippage_micro_usd=micro_usd(self.slippage_ticklots * plan.money_unit),
+            gross_micro_usd=_money(gross, unit) if known else None,
+            realised_micro_usd=_money(realised, unit),
+            slippage_micro_usd=_money(self.slippage_ticklots, unit),
             funding_micro_usd=self.funding_micro_usd,
             fees_micro_usd=self.fees_micro_usd,
-            volume_micro_usd=micro_usd((self.entered_ticklots + self.reduced_ticklots) * plan.money_unit),
+            volume_micro_usd=_money(self.entered_ticklots + self.reduced_ticklots, unit),
         )
+
+
+def _money(ticklots: int | Fraction, unit: Fraction) -> int:
+    """Tick-lots in micro-dollars. Whole ones, which is what finished trades have, without making a Fraction."""
+    if isinstance(ticklots, Fraction):
+        return micro_usd(ticklots * unit)
+    doubled, divisor = 2 * abs(ticklots) * unit.numerator * MICRO, unit.denominator
+    rounded = (doubled + divisor) // (2 * divisor)
+    return rounded if ticklots >= 0 else -rounded
 
 
 class TradeAccount(msgspec.Struct, kw_only=True):
@@ -287,7 +298,7 @@ def _take_fill(account: TradeAccount, record: FillSeen) -> None:
 
 def _time_exposure(account: TradeAccount, at_ms: int) -> None:
     """How long the legs have differed, as of a change of what they hold."""
-    if exposed(account.trade) is not None:
+    if whole_common_lots(account.trade.plan, account.long.held_lots, account.short.held_lots):
         if account.unhedged_since_ms is None:
             account.unhedged_since_ms = at_ms
     elif account.unhedged_since_ms is not None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from enum import Enum
 from fractions import Fraction
+from functools import lru_cache
 
 import msgspec
 
@@ -60,7 +61,7 @@ class Purpose(Enum):
     FLATTEN = "flatten"
 
 
-ADDING = frozenset({Purpose.ENTER, Purpose.HEDGE})
+ADDING = (Purpose.ENTER, Purpose.HEDGE)
 
 
 class TimeInForce(Enum):
@@ -100,6 +101,12 @@ class OrderStatus(Enum):
     """Over by the operator's word, which covers its fills: news of it no longer counts."""
 
 
+@lru_cache(maxsize=4096)
+def _money_unit(price_grid: Grid, size_grid: Grid) -> Fraction:
+    """Asked for with every valuation, and there are as few answers as markets."""
+    return price_grid.unit * size_grid.unit
+
+
 class LegPlan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One leg as planned. The grids are carried so that the journal alone tells what the leg was worth."""
 
@@ -123,7 +130,7 @@ class LegPlan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     @property
     def money_unit(self) -> Fraction:
         """What one tick times one lot is worth in quote currency, exactly."""
-        return self.price_grid.unit * self.size_grid.unit
+        return _money_unit(self.price_grid, self.size_grid)
 
 
 class TradePlan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

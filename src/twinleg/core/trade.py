@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import msgspec
 
 from twinleg.core.amounts import micro_usd
@@ -31,7 +29,7 @@ from twinleg.core.records import (
     StateChanged,
 )
 
-ENDED = frozenset({OrderStatus.DONE, OrderStatus.REJECTED, OrderStatus.RESOLVED})
+ENDED = (OrderStatus.DONE, OrderStatus.REJECTED, OrderStatus.RESOLVED)
 
 
 class Order(msgspec.Struct, frozen=True):
@@ -98,11 +96,16 @@ class Trade(msgspec.Struct, frozen=True):
         return self.state is State.CLOSED and self.flat and not self.unsettled
 
 
+def whole_common_lots(plan: TradePlan, long_lots: int, short_lots: int) -> int:
+    """Whole common lots between what two legs hold, positive when the long leg holds more; dust is not counted."""
+    long_lot, short_lot = plan.long.lots_per_common_lot, plan.short.lots_per_common_lot
+    gap = long_lots * short_lot - short_lots * long_lot
+    return gap // (long_lot * short_lot) if gap >= 0 else -(-gap // (long_lot * short_lot))
+
+
 def common_lots_ahead(trade: Trade) -> int:
     """Whole common lots that the long leg holds more than the short one, negative the other way; dust not counted."""
-    long_lot, short_lot = trade.plan.long.lots_per_common_lot, trade.plan.short.lots_per_common_lot
-    gap = trade.held(Leg.LONG) * short_lot - trade.held(Leg.SHORT) * long_lot
-    return gap // (long_lot * short_lot) if gap >= 0 else -(-gap // (long_lot * short_lot))
+    return whole_common_lots(trade.plan, trade.held(Leg.LONG), trade.held(Leg.SHORT))
 
 
 def worth_holding(trade: Trade) -> bool:
@@ -158,8 +161,10 @@ def apply(trade: Trade, record: JournalRecord) -> Trade:
         case IntentMade():
             return msgspec.structs.replace(trade, orders=(*trade.orders, Order(record.intent)))
         case OutcomeSeen():
-            done_lots = max(order_of(trade, record.client_id).done_lots, record.filled_lots)
-            return _with_order(trade, record.client_id, status=record.status, done_lots=done_lots)
+            order = order_of(trade, record.client_id)
+            done_lots = max(order.done_lots, record.filled_lots)
+            changed = Order(order.intent, record.status, order.filled_lots, done_lots, order.fill_ids)
+            return _with_order(trade, order, changed)
         case FillSeen():
             return _apply_fill(trade, record.fill)
         case StateChanged():
@@ -224,12 +229,9 @@ def _apply_fill(trade: Trade, fill: Filled) -> Trade:
     order = order_of(trade, fill.client_id)
     filled_lots = order.filled_lots + fill.size_lots
     reopened = order.ended and filled_lots > order.done_lots
+    status = OrderStatus.UNKNOWN if reopened else order.status
     return _with_order(
-        trade,
-        fill.client_id,
-        filled_lots=filled_lots,
-        fill_ids=order.fill_ids | {fill.fill_id},
-        status=OrderStatus.UNKNOWN if reopened else order.status,
+        trade, order, Order(order.intent, status, filled_lots, order.done_lots, order.fill_ids | {fill.fill_id})
     )
 
 
@@ -258,11 +260,16 @@ def order_of(trade: Trade, order_id: str) -> Order:
     raise LookupError(f"trade {trade.plan.trade_id} has no order {order_id}")
 
 
-def _with_order(trade: Trade, order_id: str, **changes: Any) -> Trade:
-    return msgspec.structs.replace(
-        trade,
-        orders=tuple(
-            msgspec.structs.replace(order, **changes) if order.intent.client_id == order_id else order
-            for order in trade.orders
-        ),
+def _with_order(trade: Trade, order: Order, changed: Order) -> Trade:
+    orders = tuple([changed if one is order else one for one in trade.orders])
+    return Trade(
+        trade.plan,
+        trade.state,
+        orders,
+        trade.attempts_spent,
+        trade.due_ms,
+        trade.exit_reason,
+        trade.patient,
+        trade.adjusted,
+        trade.force_ids,
     )
