@@ -137,6 +137,24 @@ class TestAccount:
         assert words in event.detail
 
 
+def test_what_is_read_of_one_order_is_of_that_order_alone() -> None:
+    mine, other = order_row(an_order(BTC)), order_row(an_order(BTC, venue_order_id="5", client_id="T000008-long-0"))
+    fill, stranger = fill_row(a_fill(BTC)), fill_row(a_fill(BTC, fill_id="6", venue_order_id="5", client_id=None))
+    open_orders, closed, fills = trading().order(OURS, BTC, NOW)
+    for read in (open_orders, closed):
+        assert [order.client_id for order in read.parse(ok([other, mine]), NOW)] == [OURS]  # type: ignore[union-attr]
+        assert f"market={BTC.symbol}" in read.request.url
+    assert f"externalId={OURS}" in closed.request.url
+    assert fills.parse(ok([stranger, fill]), NOW) == [a_fill(BTC)]
+
+
+def test_an_intent_expires_soon_after_its_deadline() -> None:
+    intent = an_intent(BTC, deadline_ms=NOW + 1_500)
+    signed = trading().sign(intent, BTC, LANE, NOW)
+    assert json.loads(signed.request.body or b"")["expiryEpochMillis"] == NOW + 11_500
+    assert signed.void_after_ms == NOW + 16_500
+
+
 def test_a_vault_can_be_looked_up() -> None:
     request, read = ask_vault("http://127.0.0.1:1", Credential(API_KEY))
     assert request.url == "http://127.0.0.1:1/api/v1/user/account/info"

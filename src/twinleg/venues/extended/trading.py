@@ -291,12 +291,12 @@ def _number(vault: int | str) -> int:
 
 
 def _object(body: bytes) -> msgspec.Raw:
-    """The content of a private answer. Raises WireError for anything but a success that has one."""
+    """The content of a private answer, empty if it has none. Raises WireError for anything but a success."""
     try:
         answer = wire.decode_answer(body)
     except wire.UNREADABLE as error:
         raise WireError(f"unreadable: {error}: {body[:80]!r}") from error
-    if answer.status != "OK" or answer.error is not None or not wire.told(answer.data):
+    if answer.status != "OK" or answer.error is not None:
         refusal = answer.error or wire.Refusal()
         raise WireError(f"status {answer.status!r:.40}, error {refusal.code!r:.40}: {(refusal.message or '')[:200]}")
     return answer.data
