@@ -327,6 +327,27 @@ async def test_absent_after_the_last_moment_and_the_lag_is_never_arrived() -> No
         assert [(one.reason, one.filled_lots) for one in news] == [("never arrived", 0)]
 
 
+async def test_bytes_whose_number_another_used_cannot_arrive() -> None:
+    async with TinyWorld() as world:
+        await world.submit(fate="dropped")
+        await world.submit(world.intent(2))
+        await world.live(LAG_MS / 1_000 - 2.0)
+        assert await read_back(world) == []
+        await world.live(2.0)
+        assert reasons(await read_back(world)) == "never arrived"
+
+
+async def test_the_order_that_used_the_number_is_not_outrun_by_itself() -> None:
+    async with TinyWorld() as world:
+        await world.submit(fate="dropped", stream=False)
+        await world.submit(world.intent(2), fate="lost", stream=False)
+        world.exchange.orders.clear()  # not listed yet
+        await world.submit(world.intent(3), stream=False)
+        await world.live(LAG_MS / 1_000)
+        world.gate.query("T000002-long-0", world.now_ms)
+        assert [one for one in await world.live(0.5, stream=False) if isinstance(one, OrderDone)] == []
+
+
 @pytest.mark.parametrize("kind", ["open", "closed", "fills"])
 @pytest.mark.parametrize("fault", ["deaf", "garbled"])
 async def test_an_incomplete_read_proves_nothing(kind: str, fault: str) -> None:
@@ -360,6 +381,17 @@ async def test_an_order_of_an_earlier_run_is_read_back_and_proven_absent() -> No
         world.gate.expect(world.intent())
         assert await read_back(world) == []
         await world.live(3.0 + NEVER_S)
+        assert reasons(await read_back(world)) == "never arrived"
+
+
+async def test_an_earlier_order_that_reduces_may_have_been_signed_late() -> None:
+    async with TinyWorld() as world:
+        intent = world.intent(reduce_only=True, purpose=Purpose.EXIT, side=Side.SELL)
+        await world.live(60.0)
+        world.gate.expect(intent)
+        await world.live(LAG_MS / 1_000 + 1.0)
+        assert await read_back(world) == []
+        await world.live(LIFE_MS / 1_000)
         assert reasons(await read_back(world)) == "never arrived"
 
 

@@ -80,6 +80,8 @@ class _Known(msgspec.Struct):
     """LAG_MS after the venue began to refuse the order's bytes, on our monotonic clock, which never jumps."""
     venue_order_id: str | None = None
     sending: asyncio.Task[None] | None = None
+    lane: Lane | None = None
+    """What its bytes were signed with."""
     seen: bool = False
     """The venue has shown it: that it is nowhere to be found is then a contradiction, not a proof."""
     unwanted: bool = False
@@ -152,7 +154,8 @@ class VenueGate:
         self._remember(intent)
         known = self._known[intent.client_id]
         known.over = over
-        self._void(known, intent.deadline_ms + self.venue.trading.expiry_ms_max)
+        signed_ms = max(intent.deadline_ms, self._now_ms()) if intent.reduce_only else intent.deadline_ms
+        self._void(known, signed_ms + self.venue.trading.expiry_ms_max)
 
     async def read(self, read: AccountRead, *, urgent: bool = False) -> list[AccountEvent] | Unread:
         """What the venue answers, within its budget, told to the desk as well."""
@@ -190,6 +193,7 @@ class VenueGate:
             self._tell(OrderRejected(intent.client_id, f"not sent: {error}", self._now_ms()))
             return
         self._void(known, signed.void_after_ms)
+        known.lane = signed.lane
         late_ms = self._now_ms() + self._timeout_ms if intent.reduce_only else intent.deadline_ms
         verdict, reason, order_id = await self._send(turn, signed, late_ms, lambda: self._unfit(known))
         known.venue_order_id = order_id or known.venue_order_id
@@ -267,8 +271,16 @@ class VenueGate:
             return SendVerdict.REJECTED, f"never left: {reply.reason}", None
         outcome = self.venue.read_reply(signed, reply.status, reply.body)
         turn.spent = outcome.lane_spent
+        if turn.learned and outcome.lane_spent:
+            self._outrun(signed)
         self._heed(reply, outcome.retry_after_s)
         return outcome.verdict, outcome.reason or reply.reason, outcome.venue_order_id
+
+    def _outrun(self, signed: Signed) -> None:
+        """After a doubt another transaction has used the number: one in doubt with the same number cannot arrive."""
+        for known in self._known.values():
+            if known.lane == signed.lane and known.intent.client_id != signed.client_id:
+                self._void(known, self._now_ms())
 
     async def _afford(self, request: Request, late_ms: int) -> str | None:
         """Spend the request's weight of the venue's budget, waiting if need be; why not, if that is not in time."""
@@ -336,7 +348,8 @@ class VenueGate:
     def _void(self, known: _Known, void_after_ms: int) -> None:
         """From then on, and LAG_MS later in its lists, the venue cannot have the order unless it has it already."""
         left_ms = max(0, void_after_ms - self._now_ms()) + LAG_MS
-        known.proof_ns = self._doors.clock.mono_ns() + left_ms * NS_PER_MS
+        proof_ns = self._doors.clock.mono_ns() + left_ms * NS_PER_MS
+        known.proof_ns = proof_ns if known.proof_ns is None else min(known.proof_ns, proof_ns)
 
     def _ours(self, client_id: str) -> _Known:
         assert client_id in self._known, f"{client_id} was never ours"

@@ -40,6 +40,7 @@ class Turn:
         self.doubts = track.doubts
         self.number = track.number
         """None: to be learned, or the venue numbers nothing."""
+        self.learned = False
         self.spent: bool | None = None
         """True: the next transaction takes the next number; False: the same; None: unknown, ask the venue."""
 
@@ -53,7 +54,7 @@ class Turn:
         if track.ceiling is not None and number > track.ceiling:
             track.foreign += number - track.ceiling
         track.ceiling = number if track.ceiling is None else max(track.ceiling, number)
-        self.number = number
+        self.number, self.learned = number, True
 
 
 class Lanes:
