@@ -118,6 +118,10 @@ def test_what_the_venue_could_never_take_is_refused_before_it_is_signed(changes:
         orders.order_fields(intent(**changes), ETH, NOW_MS)
 
 
+def test_what_reduces_may_be_late() -> None:
+    assert orders.order_fields(intent(deadline_ms=NOW_MS - 5, reduce_only=True), ETH, NOW_MS).reduce_only
+
+
 @pytest.mark.parametrize("purpose", [purpose for purpose in Purpose if purpose is not Purpose.ENTER])
 def test_minimums_are_for_entries(purpose: Purpose) -> None:
     assert orders.order_fields(intent(size_lots=1, purpose=purpose), ETH, NOW_MS).base_amount == 1
@@ -187,7 +191,7 @@ def test_a_submission_is_a_form_and_carries_no_secret() -> None:
     assert sent.request.method == "POST"
     assert sent.request.reduces_risk
     assert "Authorization" not in sent.request.headers
-    assert (sent.correlation, sent.lane, sent.void_after_ms) == (HASH, LANE, NOW_MS + 599_000)
+    assert (sent.correlation, sent.lane, sent.void_after_ms) == (HASH, LANE, NOW_MS + 599_000 + 5_000)
 
 
 def answer(code: int, message: str = "no", **more: Any) -> bytes:

@@ -16,6 +16,7 @@ from lighter import SignerClient
 from lighter.signer_client import create_api_key, get_signer
 
 from twinleg.core.trading import Lane
+from twinleg.runtime.clock import SystemClock
 from twinleg.venues.lighter import facts
 from twinleg.venues.lighter.sign import OrderFields, Signer, SigningError, Tokens, Transaction
 
@@ -282,7 +283,11 @@ def test_the_library_cannot_ask_for_a_nonce_by_itself() -> None:
     assert "HTTPClient is nil" in error
 
 
-def test_a_generated_key_signs() -> None:
+def test_a_generated_key_signs_for_ten_minutes_from_now() -> None:
     private, _, error = create_api_key()
     assert error is None
-    assert Signer(31, 300, {4: private}).cancel_order(0, 1, Lane("4", 0)).type == 15
+    before_ms = SystemClock().wall_ms()
+    signed = Signer(31, 300, {4: private}).cancel_order(0, 1, Lane("4", 0))
+    after_ms = SystemClock().wall_ms()
+    assert before_ms <= signed.expires_ms - facts.TRANSACTION_LIFE_MS <= after_ms
+    assert signed.type == facts.TX_CANCEL_ORDER

@@ -319,7 +319,7 @@ def unpack(signed: Signed) -> Unpacked:
     assert form["tx_type"] == [str(facts.TX_CREATE_ORDER)]
     info = json.loads(form["tx_info"][0])
     assert (info["AccountIndex"], info["ApiKeyIndex"], info["Nonce"], info["Type"]) == (ACCOUNT, 5, 41, 0)
-    assert signed.void_after_ms == info["ExpiredAt"]
+    assert signed.void_after_ms == info["ExpiredAt"] + facts.CLOCK_SKEW_MS_MAX
     client_id = client_id_of(info["ClientOrderIndex"])
     assert client_id is not None
     return Unpacked(

@@ -104,6 +104,11 @@ ORDER_LIFE_MS = 10 * 60_000
 SCHEDULE_MS_MIN, SCHEDULE_MS_MAX = 5 * 60_000, 15 * 24 * HOUR_MS
 """How far ahead a scheduled cancel-all must and may lie."""
 
+TRANSACTION_LIFE_MS = 599_000
+"""The signer lets a transaction expire so long after it was signed (lighter-sdk 1.1.8)."""
+CLOCK_SKEW_MS_MAX = 5_000
+"""Our choice: how far the venue's clock may be behind ours when it judges a transaction's expiry."""
+
 TOKEN_LIFE_MS, TOKEN_RENEW_MS = 7 * HOUR_MS, 6 * HOUR_MS
 """A token is good for at most 8 hours, and a deadline further off is refused: one hour for clocks that differ."""
 
@@ -133,5 +138,5 @@ TRADING = TradingCapabilities(
     dead_man_switch=True,
     dead_man_ms_min=SCHEDULE_MS_MIN,
     leverage=True,
-    expiry_ms_max=ORDER_EXPIRY_MS_MAX,
+    expiry_ms_max=TRANSACTION_LIFE_MS + CLOCK_SKEW_MS_MAX,
 )

@@ -50,7 +50,7 @@ def order_fields(intent: Intent, market: Market, now_ms: int) -> OrderFields:
     """An intent in the venue's terms, checked. Raises ValueError for what the venue could never take."""
     if (intent.venue, intent.market) != (facts.NAME, market.key):
         raise ValueError(f"an order for {intent.market} at {intent.venue} with the facts of {market.key}")
-    if intent.deadline_ms <= now_ms:
+    if intent.deadline_ms <= now_ms and not intent.reduce_only:
         raise ValueError(f"{intent.client_id} was due {now_ms - intent.deadline_ms} ms ago")
     if intent.purpose is Purpose.ENTER:
         _check_minimum(intent, market)
@@ -132,7 +132,7 @@ def submission(client_id: str, transaction: Transaction, lane: Lane, url: str, *
         request=request,
         correlation=transaction.hash,
         lane=lane,
-        void_after_ms=transaction.expires_ms,
+        void_after_ms=transaction.expires_ms + facts.CLOCK_SKEW_MS_MAX,
     )
 
 
