@@ -18,6 +18,7 @@ from twinleg.runtime.journal_file import (
     STEPS,
     JournalBlockedError,
     JournalFile,
+    _checksum_1,
     checksum,
 )
 from twinleg.runtime.ports import JournalError, Record
@@ -35,6 +36,14 @@ def write(folder: Path, records: list[Record]) -> Path:
     file.write(records)
     file.close()
     return folder / FILE_NAME
+
+
+def read(path: Path) -> list[Record]:
+    file = JournalFile.open_for_reading(path)
+    try:
+        return list(file.records())
+    finally:
+        file.close()
 
 
 def edit(path: Path, statement: str, *values: object) -> None:
@@ -64,9 +73,10 @@ def test_what_is_written_is_read(
 @given(COLUMNS, COLUMNS)
 def test_the_checksum_tells_records_apart(one: tuple[int, str, str, bytes], other: tuple[int, str, str, bytes]) -> None:
     if one != other:
-        assert checksum(Record(1, *one)) != checksum(Record(1, *other))
-    assert checksum(Record(1, *one)) != checksum(Record(2, *one))
-    assert checksum(Record(1, 0, "ab", "c", b"")) != checksum(Record(1, 0, "a", "bc", b""))
+        assert checksum(Record(1, *one), 7) != checksum(Record(1, *other), 7)
+    assert checksum(Record(1, *one), 7) != checksum(Record(2, *one), 7)
+    assert checksum(Record(1, *one), 7) != checksum(Record(1, *one), 8), "it goes on from the row before"
+    assert checksum(Record(1, 0, "ab", "c", b""), 0) != checksum(Record(1, 0, "a", "bc", b""), 0)
 
 
 def test_reading_goes_on_over_many_batches(tmp_path: Path) -> None:
@@ -114,6 +124,81 @@ def test_a_missing_row_is_named(tmp_path: Path) -> None:
     with pytest.raises(JournalError, match=r"row 2 of .* is missing"):
         list(file.records())
     file.close()
+
+
+def test_a_row_taken_out_is_seen_though_the_rest_closes_the_gap(tmp_path: Path) -> None:
+    path = write(tmp_path, rows(4))
+    edit(path, "DELETE FROM records WHERE sequence = ?", 2)
+    edit(path, "UPDATE records SET sequence = sequence - 1 WHERE sequence > ?", 2)
+    edit(path, "UPDATE meta SET value = '3' || substr(value, 2) WHERE name = ?", "head")
+    file = JournalFile.open_for_writing(tmp_path)
+    with pytest.raises(JournalError, match=r"row 2 of .* is damaged"):
+        list(file.records())
+    file.close()
+
+
+@pytest.mark.parametrize("left", [0, 2])
+def test_rows_cut_off_at_the_end_are_seen(tmp_path: Path, left: int) -> None:
+    path = write(tmp_path, rows(3))
+    edit(path, "DELETE FROM records WHERE sequence > ?", left)
+    for opened in (lambda: JournalFile.open_for_writing(tmp_path), lambda: JournalFile.open_for_reading(path)):
+        with pytest.raises(JournalError, match=rf"ends with row {left}, which is not the last .*keep a copy"):
+            opened()
+
+
+def test_the_last_row_swapped_for_another_is_seen(tmp_path: Path) -> None:
+    path = write(tmp_path, rows(3))
+    forged = checksum(Record(3, 1, "kind", "trade", b"{}"), 0)
+    edit(path, "UPDATE records SET payload = ?, at_ms = 1, crc = ? WHERE sequence = 3", b"{}", forged)
+    with pytest.raises(JournalError, match="ends with row 3, which is not the last"):
+        JournalFile.open_for_reading(path)
+
+
+def test_reading_on_after_a_row_that_is_gone(tmp_path: Path) -> None:
+    file = JournalFile.open_for_writing(tmp_path)
+    file.write(rows(3))
+    edit(tmp_path / FILE_NAME, "DELETE FROM records WHERE sequence = ?", 2)
+    with pytest.raises(JournalError, match=r"row 2 of .* is missing"):
+        file.read(2)
+    file.close()
+
+
+def as_schema_1(path: Path, records: list[Record]) -> None:
+    """The file as the first version wrote it: a checksum of each row by itself, nothing noted of the newest."""
+    for record in records:
+        edit(path, "UPDATE records SET crc = ? WHERE sequence = ?", _checksum_1(record, 0), record.sequence)
+    edit(path, "DELETE FROM meta WHERE name = ?", "head")
+    edit(path, "UPDATE meta SET value = ? WHERE name = 'schema_version'", "1")
+
+
+def test_a_file_of_the_first_version_is_chained(tmp_path: Path) -> None:
+    path = write(tmp_path, rows(2500))
+    as_schema_1(path, rows(2500))
+    with pytest.raises(JournalError, match=r"older schema \(1\)"):
+        JournalFile.open_for_reading(path)
+    file = JournalFile.open_for_writing(tmp_path)
+    assert list(file.records()) == rows(2500)
+    file.write(rows(1, first=2501))
+    file.close()
+    assert read(path) == rows(2501)
+
+
+@pytest.mark.parametrize(
+    ("statement", "problem"),
+    [
+        ("UPDATE records SET payload = ? WHERE sequence = 2", "row 2 of .* is damaged"),
+        ("DELETE FROM records WHERE payload != ? AND sequence = 2", "row 2 of .* is missing"),
+    ],
+)
+def test_a_damaged_file_of_the_first_version_is_left_as_it_is(tmp_path: Path, statement: str, problem: str) -> None:
+    path = write(tmp_path, rows(3))
+    as_schema_1(path, rows(3))
+    edit(path, statement, b"x")
+    for _ in range(2):
+        with pytest.raises(JournalError, match=problem):
+            JournalFile.open_for_writing(tmp_path)
+    with pytest.raises(JournalError, match="older schema"):
+        JournalFile.open_for_reading(path)
 
 
 def test_a_damaged_file_is_refused(tmp_path: Path) -> None:

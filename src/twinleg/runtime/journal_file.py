@@ -1,4 +1,7 @@
-"""The journal's file: SQLite in WAL mode, one writing process, every row with its checksum. Blocking; no asyncio here.
+"""The journal's file: SQLite in WAL mode, one writing process. Blocking; no asyncio here.
+
+Every row has a checksum over itself and the checksum before it, and the newest one is noted beside the rows: a row that
+was changed, taken out or cut off at the end is seen.
 
 Errors: JournalError says what to do. Its kind JournalBlockedError may pass by itself (disk full, locked, read-only), so
 the same write may be tried again; any other is final for this process.
@@ -6,19 +9,21 @@ the same write may be tried again; any other is final for this process.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import sqlite3
 import struct
 import zlib
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from twinleg.runtime.lease import HeldError, lock_file
 from twinleg.runtime.ports import JournalError, Record
 
 FILE_NAME = "journal.sqlite3"
 LOCK_NAME = "journal.lock"
+RESTORING_NAME = "journal.sqlite3.restoring"
+"""A backup on its way in: while it is there, the journal may be half replaced and is not opened for writing."""
 APPLICATION_ID = 0x74776C67  # "twlg"
 PAGES_MAX = 1 << 22  # 16 GiB at SQLite's 4 KiB pages
 BUSY_MS = 250
@@ -26,15 +31,6 @@ READ_ROWS = 1000
 
 _RECORDS = """CREATE TABLE records (sequence INTEGER PRIMARY KEY, at_ms INTEGER NOT NULL, kind TEXT NOT NULL,
     trade_id TEXT NOT NULL, payload BLOB NOT NULL, crc INTEGER NOT NULL)"""
-STEPS: tuple[tuple[str, ...], ...] = (
-    (
-        "CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL)",
-        _RECORDS,
-        f"PRAGMA application_id = {APPLICATION_ID}",
-    ),
-)
-"""STEPS[n] turns a file of schema version n into one of version n + 1; a new file is version 0."""
-
 _PASSING = {
     sqlite3.SQLITE_FULL: "the disk (or the journal's size limit) is full: free some space",
     sqlite3.SQLITE_BUSY: "another process holds the file: close it",
@@ -52,12 +48,51 @@ class JournalBlockedError(JournalError):
     """The write did not happen and may succeed later."""
 
 
-def checksum(record: Record) -> int:
-    """CRC-32 over all of a record: sequence and time as 8 bytes each, then each text with its length before it."""
+_LENGTHS = struct.Struct("<qqqqq")
+_Row = tuple[int, int, str, str, bytes, int]
+
+
+def checksum(record: Record, before: int) -> int:
+    """CRC-32 over a record, going on from the row before's: its numbers, the lengths of its texts, then these."""
+    kind, trade_id, payload = record.kind.encode(), record.trade_id.encode(), record.payload
+    head = _LENGTHS.pack(record.sequence, record.at_ms, len(kind), len(trade_id), len(payload))
+    return zlib.crc32(payload, zlib.crc32(head + kind + trade_id, before))
+
+
+def _checksum_1(record: Record, _before: int) -> int:
+    """Schema 1: of a record by itself."""
     crc = zlib.crc32(struct.pack("<qq", record.sequence, record.at_ms))
     for part in (record.kind.encode(), record.trade_id.encode(), record.payload):
         crc = zlib.crc32(part, zlib.crc32(struct.pack("<q", len(part)), crc))
     return crc
+
+
+def _chain(connection: sqlite3.Connection, path: Path) -> None:
+    """Schema 1 to 2: rows that were checked one by one are chained. Raises JournalError naming the first bad one."""
+    sequence = crc = 0
+    while rows := connection.execute(_ROWS_AFTER, (sequence, READ_ROWS)).fetchall():
+        chained = []
+        for row in rows:
+            record = _verified(row, sequence + 1, path, 0, _checksum_1)
+            sequence, crc = record.sequence, checksum(record, crc)
+            chained.append((crc, sequence))
+        connection.executemany("UPDATE records SET crc = ? WHERE sequence = ?", chained)
+    connection.execute(_NOTE_HEAD, (f"{sequence} {crc}",))
+
+
+_ROWS_AFTER = """SELECT sequence, at_ms, kind, trade_id, payload, crc FROM records
+    WHERE sequence > ? ORDER BY sequence LIMIT ?"""
+_NOTE_HEAD = "INSERT OR REPLACE INTO meta VALUES ('head', ?)"
+
+STEPS: tuple[tuple[str | Callable[[sqlite3.Connection, Path], None], ...], ...] = (
+    (
+        "CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL)",
+        _RECORDS,
+        f"PRAGMA application_id = {APPLICATION_ID}",
+    ),
+    (_chain,),
+)
+"""STEPS[n] turns a file of schema version n into one of version n + 1; a new file is version 0."""
 
 
 class JournalFile:
@@ -67,8 +102,7 @@ class JournalFile:
         self.path = path
         self._connection = connection
         self._lock = lock
-        query = "SELECT COALESCE(MAX(sequence), 0) FROM records"
-        self.last_sequence: int = connection.execute(query).fetchone()[0]
+        self.last_sequence, self._last_crc = _head(connection, path)
 
     @classmethod
     def open_for_writing(cls, folder: Path, *, pages_max: int = PAGES_MAX) -> JournalFile:
@@ -82,6 +116,8 @@ class JournalFile:
                 folder.mkdir(mode=0o700, parents=True, exist_ok=True)
                 lock = _lock(folder / LOCK_NAME)
                 undo.callback(os.close, lock)
+                if (folder / RESTORING_NAME).exists():
+                    raise JournalError(f"{folder}: a restore was cut short. Restore the backup again")
                 os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
                 path.chmod(0o600)
                 connection = _connect(f"{path.absolute().as_uri()}?mode=rw")
@@ -119,25 +155,35 @@ class JournalFile:
 
     def write(self, records: Sequence[Record]) -> None:
         """All of `records` in one transaction, on disk on return, or none. Raises JournalError."""
-        rows = [(r.sequence, r.at_ms, r.kind, r.trade_id, r.payload, checksum(r)) for r in records]
+        rows, crc = [], self._last_crc
+        for one in records:
+            crc = checksum(one, crc)
+            rows.append((one.sequence, one.at_ms, one.kind, one.trade_id, one.payload, crc))
         try:
             self._connection.execute("BEGIN IMMEDIATE")
             self._connection.executemany("INSERT INTO records VALUES (?, ?, ?, ?, ?, ?)", rows)
+            self._connection.execute(_NOTE_HEAD, (f"{records[-1].sequence} {crc}",))
             self._connection.execute("COMMIT")
         except sqlite3.Error as error:
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
             raise _explained(error, self.path) from error
-        self.last_sequence = records[-1].sequence
+        self.last_sequence, self._last_crc = records[-1].sequence, crc
 
     def read(self, after: int, rows_max: int = READ_ROWS) -> list[Record]:
         """The rows that follow sequence `after`, each verified. Raises JournalError naming the first bad one."""
-        query = "SELECT sequence, at_ms, kind, trade_id, payload, crc FROM records WHERE sequence > ? ORDER BY sequence"
         try:
-            rows = self._connection.execute(f"{query} LIMIT ?", (after, rows_max)).fetchall()
+            rows = self._connection.execute(_ROWS_AFTER, (after, rows_max)).fetchall()
+            last = self._connection.execute("SELECT crc FROM records WHERE sequence = ?", (after,)).fetchone()
         except sqlite3.Error as error:
             raise _explained(error, self.path) from error
-        return [self._verified(row, after + offset) for offset, row in enumerate(rows, start=1)]
+        if after and last is None:
+            raise JournalError(f"row {after} of {self.path} is missing. {_WAY_OUT}")
+        records, crc = [], last[0] if after else 0
+        for expected, row in enumerate(rows, start=after + 1):
+            records.append(_verified(row, expected, self.path, crc))
+            crc = row[5]
+        return records
 
     def records(self) -> Iterator[Record]:
         """Every row, oldest first, verified."""
@@ -153,29 +199,79 @@ class JournalFile:
             os.close(self._lock)
             self._lock = None
 
-    def _verified(self, row: tuple[int, int, str, str, bytes, int], expected: int) -> Record:
-        record = Record(*row[:5])
+    def copy(self, target: Path) -> None:
+        """All rows as they stand now into `target`, a new file of mode 0600 with nothing beside it, on disk on return.
+
+        Writers are not held up. Raises JournalError; FileExistsError when the target is there.
+        """
+        os.close(os.open(target, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
         try:
-            intact = checksum(record) == row[5]
-        except (AttributeError, TypeError, struct.error):
-            intact = False  # a column holds another type than we wrote
-        if not intact:
-            raise JournalError(f"row {row[0]} of {self.path} is damaged (its checksum differs). {_WAY_OUT}")
-        if record.sequence != expected:
-            raise JournalError(f"row {expected} of {self.path} is missing. {_WAY_OUT}")
-        return record
+            connection = _connect(f"{target.absolute().as_uri()}?mode=rw")
+            try:
+                self._connection.backup(connection)
+                connection.execute("PRAGMA journal_mode = DELETE")
+            finally:
+                connection.close()
+        except sqlite3.Error as error:
+            raise _explained(error, target) from error
+
+
+def sync_folder(folder: Path) -> None:
+    """Make new names in a folder durable."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """No process writes the folder's journal meanwhile. Raises JournalError naming the one that does."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    lock = _lock(folder / LOCK_NAME)
+    try:
+        yield
+    finally:
+        os.close(lock)
+
+
+def _verified(
+    row: _Row, expected: int, path: Path, before: int, crc_of: Callable[[Record, int], int] = checksum
+) -> Record:
+    record = Record(*row[:5])
+    if record.sequence != expected:
+        raise JournalError(f"row {expected} of {path} is missing. {_WAY_OUT}")
+    try:
+        intact = crc_of(record, before) == row[5]
+    except (AttributeError, TypeError, struct.error):
+        intact = False  # a column holds another type than we wrote
+    if not intact:
+        raise JournalError(
+            f"row {row[0]} of {path} is damaged (its checksum, which goes on from the row before, differs). {_WAY_OUT}"
+        )
+    return record
+
+
+def _head(connection: sqlite3.Connection, path: Path) -> tuple[int, int]:
+    """Sequence and checksum of the newest row. Raises JournalError when rows were cut off after it."""
+    row = connection.execute(
+        """SELECT (SELECT value FROM meta WHERE name = 'head'), sequence, crc FROM records
+        UNION ALL SELECT (SELECT value FROM meta WHERE name = 'head'), 0, 0 ORDER BY sequence DESC LIMIT 1"""
+    ).fetchone()
+    noted, sequence, crc = row
+    if noted != f"{sequence} {crc}":
+        raise JournalError(f"{path} ends with row {sequence}, which is not the last that was written. {_WAY_OUT}")
+    return sequence, crc
 
 
 def _lock(path: Path) -> int:
     """A lock that lives as long as this process. Raises JournalError naming the process that has it."""
-    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        owner = os.pread(handle, 32, 0).decode(errors="replace").strip() or "unknown"
-        os.close(handle)
+        handle = lock_file(path)
+    except HeldError as error:
         raise JournalError(
-            f"{path.parent} is in use by process {owner}: stop it, or give this one another TWINLEG_DATA_DIR"
+            f"{path.parent} is in use by process {error.owner}: stop it, or give this one another TWINLEG_DATA_DIR"
         ) from None
     os.ftruncate(handle, 0)
     os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
@@ -203,7 +299,10 @@ def _prepare(connection: sqlite3.Connection, path: Path, pages_max: int) -> None
     for number, statements in enumerate(STEPS[version:], start=version + 1):
         connection.execute("BEGIN IMMEDIATE")
         for statement in statements:
-            connection.execute(statement)
+            if callable(statement):
+                statement(connection, path)
+            else:
+                connection.execute(statement)
         connection.execute("INSERT OR REPLACE INTO meta VALUES ('schema_version', ?)", (str(number),))
         connection.execute("COMMIT")
 
