@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from twinleg.runtime.settings import Settings
-from twinleg.runtime.settings_docs import SECTIONS, describe, env_example, settings_page
+from twinleg.runtime.settings_docs import NOT_YET, SECTIONS, describe, env_example, settings_page
 from twinleg.runtime.settings_load import load
 
 ROOT = Path(__file__).parents[2]
@@ -15,6 +15,18 @@ ROOT = Path(__file__).parents[2]
 def test_the_documents_are_up_to_date() -> None:
     assert (ROOT / ".env.example").read_text() == env_example(), "run: make docs"
     assert (ROOT / "docs" / "SETTINGS.md").read_text() == settings_page(), "run: make docs"
+
+
+def test_settings_that_nothing_reads_are_said_to_have_no_effect() -> None:
+    rooms = [path for path in (ROOT / "src/twinleg").rglob("*.py") if not path.name.startswith("settings")]
+    words = set(re.findall(r"\w+", "\n".join(path.read_text() for path in rooms)))
+    unread = Settings.model_fields.keys() - words
+    indirect = {"lighter_base_url", "lighter_ws_url", "extended_base_url", "extended_stream_url"}  # in *_endpoints()
+    indirect |= {"extended_mainnet_url", "extended_mainnet_stream_url", "conservative_mode"}  # in effective_limits()
+    indirect |= {"allow", "deny", "pairs", "assets"}  # in trades_asset(), trades_pair(), effective_limits()
+    assert unread - indirect == NOT_YET - words
+    read = {name for name in NOT_YET - {"host", "port"} if name in words}
+    assert not read, f"they have an effect now: take them out of NOT_YET, then make docs: {sorted(read)}"
 
 
 def test_every_setting_is_in_them_with_its_default() -> None:

@@ -32,6 +32,55 @@ SECTIONS = {
 }
 """The first field of each section, and the section's title."""
 
+NOT_YET = frozenset(
+    (
+        "drift_rpc_url",
+        "drift_private_key",
+        "drift_env",
+        "drift_sub_account_id",
+        "drift_dlob_url",
+        "drift_profile",
+        "drift_allow_frozen",
+        "lighter_private_key",
+        "lighter_account_index",
+        "lighter_api_key_index",
+        "lighter_max_api_key_index",
+        "lighter_nonce_manager",
+        "lighter_keys",
+        "extended_api_key",
+        "extended_private_key",
+        "extended_public_key",
+        "extended_vault",
+        "eth_private_key",
+        "auto_execution_enabled",
+        "aggressive_execution_spread_bps",
+        "emergency_stop_loss_percent",
+        "min_margin_ratio",
+        "emergency_margin_ratio",
+        "rebalance_threshold_percent",
+        "max_orders_per_symbol",
+        "top_opportunities_count",
+        "orderbook_depth_levels",
+        "order_timeout_seconds",
+        "fill_timeout_seconds",
+        "opportunity_scan_interval",
+        "balance_check_interval",
+        "risk_check_interval",
+        "sync_status_log_interval",
+        "reconcile_grace_ms",
+        "margin_reserve_move_percent",
+        "liquidation_distance_percent_min",
+        "depeg_bps_max",
+        "daily_loss_percent",
+        "drawdown_percent",
+        "rebalance_auto",
+        "passphrase_file",
+        "host",
+        "port",
+    )
+)
+"""Accepted and checked, but nothing acts on them in this version: the documents say so, and nobody relies on them."""
+
 ENV_HEAD = """\
 # Every setting of twinleg, with its default. Copy this file to .env and uncomment what you change.
 # The environment comes before .env, and .env before twinleg.toml. A blank value is an absent one.
@@ -140,7 +189,7 @@ def _describe(field: str) -> Setting:
         aliases=tuple(extra.get("aliases", ())),
         kind=kind.text,
         default=extra.get("shown") or _default_text(info.default),
-        meaning=info.description or "",
+        meaning=(info.description or "") + (" (no effect in this version)" if field in NOT_YET else ""),
         secret=_is_secret(info.annotation),
         in_toml=in_toml,
         family="family" in extra,
