@@ -19,7 +19,7 @@ from twinleg.core.trading import (
 )
 from twinleg.core.venue import WireError
 from twinleg.venues.extended import facts, wire
-from twinleg.venues.extended.account import Bounded, ExtendedAccountFeed, Rows, ours
+from twinleg.venues.extended.account import Bounded, ExtendedAccountFeed, Rows, balance_seen, ours
 from venues.battery import START_MS
 from venues.extended.trading_case import (
     BTC,
@@ -66,9 +66,17 @@ def rows() -> Rows:
 
 
 def read(kind: str, row: dict[str, Any], by: Rows | None = None) -> Any:
+    """A row as it comes over the wire."""
     raw = wire.decode_rows(encode([row]))[0]
-    found = getattr(by or rows(), kind)(raw, NOW)
-    return found[1] if kind == "position" else found
+    by = by or rows()
+    match kind:
+        case "order":
+            return by.order(wire.decode_order(raw), NOW)
+        case "fill":
+            return by.fill(wire.decode_fill(raw), NOW)
+        case "position":
+            return by.position(wire.decode_position(raw), NOW)[1]
+    return balance_seen(wire.decode_balance(raw), NOW)
 
 
 @pytest.mark.parametrize("order", list(itertools.permutations(range(3))))

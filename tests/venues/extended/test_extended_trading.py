@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import msgspec
 import pytest
 
+from twinleg.core.orders import TimeInForce
 from twinleg.core.trading import (
     AccountRead,
     AccountSnapshot,
@@ -146,6 +147,25 @@ def test_what_is_read_of_one_order_is_of_that_order_alone() -> None:
         assert f"market={BTC.symbol}" in read.request.url
     assert f"externalId={OURS}" in closed.request.url
     assert fills.parse(ok([stranger, fill]), NOW) == [a_fill(BTC)]
+
+
+def test_rows_of_others_from_before_a_change_of_the_tick_hide_no_fate() -> None:
+    old_order = order_row(an_order(BTC, venue_order_id="5", client_id=None), price="0.125")
+    old_fill = fill_row(a_fill(BTC, venue_order_id="5", client_id=None), price="0.125")
+    _, closed, fills = trading().order(OURS, BTC, NOW)
+    assert len(closed.parse(ok([order_row(an_order(BTC)), old_order]), NOW)) == 1
+    assert fills.parse(ok([fill_row(a_fill(BTC)), old_fill]), NOW) == [a_fill(BTC)]
+    for read, bad in ((closed, order_row(an_order(BTC), price="0.125")), (fills, fill_row(a_fill(BTC), price="0.125"))):
+        with pytest.raises(WireError):
+            read.parse(ok([bad]), NOW)
+
+
+def test_a_rebate_is_signed_as_no_fee() -> None:
+    venue = trading()
+    venue.fees(NOW).parse(ok([sample("fee", makerFeeRate="-0.00002")]), NOW)
+    signed = venue.sign(an_intent(BTC, time_in_force=TimeInForce.POST_ONLY), BTC, LANE, NOW)
+    body = json.loads(signed.request.body or b"")
+    assert (body["fee"], body["debuggingAmounts"]["feeAmount"]) == ("0", "0")
 
 
 def test_an_intent_expires_soon_after_its_deadline() -> None:

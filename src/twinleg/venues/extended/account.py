@@ -88,12 +88,17 @@ class Rows:
             raise WireError(f"a market that was not listed: {symbol!r:.60}")
         return market
 
-    def order(self, raw: msgspec.Raw, now_ms: int) -> OrderSeen:
-        """An order whose status is new to us may still fill, for all we know."""
-        row = wire.decode_order(raw)
-        market = self.market(row.market)
+    def name(self, row: wire.OrderRow | wire.FillRow) -> str | None:
+        """The external id of an order or of a fill's order. An order's is remembered."""
+        if isinstance(row, wire.FillRow):
+            return row.external_order_id or self._names.get(str(row.order_id))
         if row.external_id:
             self._names[str(row.id)] = row.external_id
+        return row.external_id
+
+    def order(self, row: wire.OrderRow, now_ms: int) -> OrderSeen:
+        """An order whose status is new to us may still fill, for all we know."""
+        market = self.market(row.market)
         resting = RESTING.get(row.status)
         if resting is None:
             self.unknown_words += 1
@@ -102,7 +107,7 @@ class Rows:
         return OrderSeen(
             venue=facts.NAME,
             market=market.key,
-            client_id=ours(row.external_id),
+            client_id=ours(self.name(row)),
             venue_order_id=str(row.id),
             side=_side(row.side),
             size_lots=size,
@@ -114,13 +119,10 @@ class Rows:
             at_ms=_when(row.updated_time or row.created_time, now_ms),
         )
 
-    def fill(self, raw: msgspec.Raw, now_ms: int) -> ExecutionSeen:
-        return self.execution(wire.decode_fill(raw), now_ms)
-
-    def execution(self, row: wire.FillRow, now_ms: int) -> ExecutionSeen:
+    def fill(self, row: wire.FillRow, now_ms: int) -> ExecutionSeen:
         """The venue's own deals (liquidation, deleverage) have no tick: their price is rounded against us."""
         market, side = self.market(row.market), _side(row.side)
-        client_id = ours(row.external_order_id or self._names.get(str(row.order_id)))
+        client_id = ours(self.name(row))
         forced = FORCED.get(row.trade_type)
         if forced is None and row.trade_type != "TRADE":
             self.unknown_words += 1
@@ -143,9 +145,8 @@ class Rows:
             at_ms=_when(row.created_time, now_ms),
         )
 
-    def position(self, raw: msgspec.Raw, now_ms: int) -> tuple[int, PositionSeen]:
+    def position(self, row: wire.PositionRow, now_ms: int) -> tuple[int, PositionSeen]:
         """Its id, which grows with time, and signed lots. A CLOSED one still shows its last size, and is flat."""
-        row = wire.decode_position(raw)
         market = self.market(row.market)
         if row.status not in ("OPENED", "CLOSED"):
             raise WireError(f"neither an open nor a closed position: {row.status!r:.60}")
@@ -166,13 +167,8 @@ class Rows:
         )
         return int(row.id), seen
 
-    def balance(self, raw: msgspec.Raw, now_ms: int) -> BalanceSeen:
-        """Maintenance margin is `marginRatio` of the equity."""
-        return _balance(wire.decode_balance(raw), now_ms)
-
-    def paid(self, raw: msgspec.Raw) -> FundingPaid:
+    def paid(self, row: wire.PaidRow) -> FundingPaid:
         """Longs pay a positive rate. The amount's own sign is not documented, so the side and the rate decide."""
-        row = wire.decode_paid(raw)
         if row.side not in ("LONG", "SHORT"):
             raise WireError(f"neither long nor short: {row.side!r:.60}")
         rate = wire.rate_per_hour(row.funding_rate, facts.RATE_PER_HOUR_MAX)
@@ -187,7 +183,8 @@ class Rows:
         )
 
 
-def _balance(row: wire.BalanceRow, now_ms: int) -> BalanceSeen:
+def balance_seen(row: wire.BalanceRow, now_ms: int) -> BalanceSeen:
+    """The money. Maintenance margin is `marginRatio` of the equity. Raises WireError."""
     equity = wire.number(row.equity)
     return BalanceSeen(
         venue=facts.NAME,
@@ -345,13 +342,13 @@ class ExtendedAccountFeed:
         return events
 
     def _order(self, raw: msgspec.Raw, now_ms: int) -> list[AccountEvent]:
-        seen = self._rows.order(raw, now_ms)
+        seen = self._rows.order(wire.decode_order(raw), now_ms)
         if LIQUIDATED.isdisjoint(seen.reason.split()):
             return [seen]
         return [seen, Incident(facts.NAME, "liquidation", f"{seen.market}: {seen.reason}", now_ms)]
 
     def _fill(self, raw: msgspec.Raw, now_ms: int) -> list[AccountEvent]:
-        seen = self._rows.fill(raw, now_ms)
+        seen = self._rows.fill(wire.decode_fill(raw), now_ms)
         name = f"{seen.venue_order_id}/{seen.fill_id}"
         if name in self._fills_seen:
             return []
@@ -360,7 +357,7 @@ class ExtendedAccountFeed:
 
     def _position(self, raw: msgspec.Raw, now_ms: int) -> list[AccountEvent]:
         """News of a position older than the newest in its market is no news: the end of one may come after the next."""
-        number, seen = self._rows.position(raw, now_ms)
+        number, seen = self._rows.position(wire.decode_position(raw), now_ms)
         if number < self._newest_position.get(seen.market, number):
             return []
         self._newest_position[seen.market] = number
@@ -368,7 +365,7 @@ class ExtendedAccountFeed:
 
     def _balance(self, raw: msgspec.Raw, now_ms: int) -> list[AccountEvent]:
         row = wire.decode_balance(raw)
-        seen = _balance(row, now_ms)
+        seen = balance_seen(row, now_ms)
         status = row.status or "ACTIVE"
         if status == self._account_status:
             return [seen]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from functools import partial
+from operator import attrgetter, itemgetter
 from typing import TypeVar
 
 import msgspec
@@ -25,7 +26,7 @@ from twinleg.core.trading import (
 )
 from twinleg.core.venue import Credential, Feed, Request, WireError
 from twinleg.venues.extended import facts, orders, wire
-from twinleg.venues.extended.account import UNREADABLE, Bounded, ExtendedAccountFeed, Rows
+from twinleg.venues.extended.account import UNREADABLE, Bounded, ExtendedAccountFeed, Rows, balance_seen
 from twinleg.venues.extended.orders import Door, NewOrder
 from twinleg.venues.extended.sign import MAINNET, Domain, Keys
 from twinleg.venues.extended.venue import account_url
@@ -76,7 +77,7 @@ class ExtendedTrading:
         """Any order that this adapter knows, edits too. CPU only (0.3 ms), safe on any thread. Raises ValueError."""
         orders.refuse_nonsense(order, market, now_ms)
         maker, taker = self._rates_in(market)
-        fee = maker if order.post_only else taker
+        fee = max(Decimal(0), maker if order.post_only else taker)  # a rebate is no ceiling
         body = orders.order_body(order, market, fee, self._keys, self._domain)
         return Signed(
             client_id=order.external_id,
@@ -127,8 +128,8 @@ class ExtendedTrading:
     def order(self, client_id: str, market: Market, now_ms: int) -> list[AccountRead]:
         """Open orders, then closed ones, then fills: an order on its way from one to the next is not missed.
 
-        All three are listings, which answer for an order that never arrived with an empty list; the venue's read by
-        external id answers 404, as it does for a while after a placement. No row is proof only after `void_after_ms`.
+        All three are listings, which answer for an order that never arrived with an empty list, where a read by id
+        answers 404, as it does for a while after a placement. No row is proof only after `void_after_ms`.
         """
         history = self._door.get(
             "/user/orders/history", market=market.native_id, externalId=client_id, limit=facts.ORDER_ROWS
@@ -194,23 +195,27 @@ class ExtendedTrading:
         )
 
     def _open_orders(self, body: bytes, now_ms: int) -> list[AccountEvent]:
-        rows = tuple(_clear(partial(self._rows.order, now_ms=now_ms), raw) for raw in _rows(body))
-        return [AccountSnapshot(facts.NAME, "orders", None, rows, now_ms)]
+        rows = [_clear(wire.decode_order, raw) for raw in _rows(body)]
+        seen = tuple(_clear(partial(self._rows.order, now_ms=now_ms), row) for row in rows)
+        return [AccountSnapshot(facts.NAME, "orders", None, seen, now_ms)]
 
     def _positions(self, body: bytes, now_ms: int) -> list[AccountEvent]:
         """The newest of each market, should an older one be shown, too."""
-        found = [_clear(partial(self._rows.position, now_ms=now_ms), raw) for raw in _rows(body)]
-        found.sort(key=lambda one: one[0])
-        rows = tuple({seen.market: seen for _, seen in found}.values())
-        return [AccountSnapshot(facts.NAME, "positions", None, rows, now_ms)]
+        rows = [_clear(wire.decode_position, raw) for raw in _rows(body)]
+        found = sorted((_clear(partial(self._rows.position, now_ms=now_ms), row) for row in rows), key=itemgetter(0))
+        newest = {seen.market: seen for _, seen in found}
+        return [AccountSnapshot(facts.NAME, "positions", None, tuple(newest.values()), now_ms)]
 
     def _of_order(self, client_id: str, body: bytes, now_ms: int) -> list[AccountEvent]:
-        seen = [_clear(partial(self._rows.order, now_ms=now_ms), raw) for raw in _rows(body)]
-        return [order for order in seen if order.client_id == client_id]
+        """Rows of other orders are not looked at more than that: they may be from before a change of the tick."""
+        rows = [_clear(wire.decode_order, raw) for raw in _rows(body)]
+        mine = [row for row in rows if self._rows.name(row) == client_id]
+        return [_clear(partial(self._rows.order, now_ms=now_ms), row) for row in mine]
 
     def _fills_of_order(self, client_id: str, body: bytes, now_ms: int) -> list[AccountEvent]:
-        seen = [_clear(partial(self._rows.fill, now_ms=now_ms), raw) for raw in _rows(body)]
-        return [fill for fill in seen if fill.client_id == client_id]
+        rows = [_clear(wire.decode_fill, raw) for raw in _rows(body)]
+        mine = [row for row in rows if self._rows.name(row) == client_id]
+        return [_clear(partial(self._rows.fill, now_ms=now_ms), row) for row in mine]
 
     def _fills_page(self, since_ms: int, before: tuple[wire.FillRow, ...], page: int) -> AccountRead:
         """One page after `before`. Its snapshot is complete from the oldest fill on, or from `since_ms` at the end."""
@@ -224,7 +229,7 @@ class ExtendedTrading:
             rows, ended = read(body)
             complete_ms = since_ms if ended else min(row.created_time for row in rows) + 1
             wanted = [row for row in reversed(rows) if row.created_time >= since_ms]
-            seen = tuple(_clear(partial(self._rows.execution, now_ms=now_ms), row) for row in wanted)
+            seen = tuple(_clear(partial(self._rows.fill, now_ms=now_ms), row) for row in wanted)
             return [AccountSnapshot(facts.NAME, "fills", complete_ms, seen, now_ms)]
 
         def more(body: bytes) -> AccountRead | None:
@@ -234,7 +239,8 @@ class ExtendedTrading:
         return AccountRead(self._door.get("/user/trades", limit=facts.FILL_ROWS, **cursor), parse, more)
 
     def _balance(self, body: bytes, now_ms: int) -> list[AccountEvent]:
-        seen = _clear(partial(self._rows.balance, now_ms=now_ms), _object(body))
+        row = _clear(wire.decode_balance, _object(body))
+        seen = _clear(partial(balance_seen, now_ms=now_ms), row)
         return [AccountSnapshot(facts.NAME, "balance", None, (seen,), now_ms)]
 
     def _fees(self, body: bytes, now_ms: int) -> list[AccountEvent]:
@@ -252,8 +258,8 @@ class ExtendedTrading:
         return events
 
     def _funding_paid(self, body: bytes, _now_ms: int) -> list[AccountEvent]:
-        paid = [_clear(self._rows.paid, raw) for raw in _rows(body)]
-        return [*sorted(paid, key=lambda event: event.settled_at_ms)]
+        rows = sorted((_clear(wire.decode_paid, raw) for raw in _rows(body)), key=attrgetter("paid_time"))
+        return [_clear(self._rows.paid, row) for row in rows]
 
     def _leverage(self, body: bytes, now_ms: int) -> list[AccountEvent]:
         rows = [_clear(wire.decode_leverage, raw) for raw in _rows(body)]
@@ -270,8 +276,8 @@ class ExtendedTrading:
             wrong.append(f"its vault is {str(row.l2_vault)[:60]}, not {keys.vault}")
         if row.l2_key.lower().removeprefix("0x").lstrip("0") != f"{keys.public_key:x}":
             wrong.append(f"its public key is {row.l2_key[:80]}, not {keys.public_key:#x}")
-        return [Incident(facts.NAME, "wrong_account", f"the API key opens another account: {', '.join(wrong)}", now_ms)
-                ] if wrong else []  # fmt: skip
+        told = f"what the API key opens is not what the keys sign for: {', '.join(wrong)}"
+        return [Incident(facts.NAME, "wrong_account", told, now_ms)] if wrong else []
 
 
 def ask_vault(rest_url: str, api_key: Credential) -> tuple[Request, Callable[[bytes], int]]:
