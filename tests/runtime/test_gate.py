@@ -11,7 +11,7 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tiny_venue import ETH, LIFE_MS, LIMITS, VENUE, TinyWorld, Wire
+from tiny_venue import LIFE_MS, LIMITS, VENUE, TinyWorld, Wire
 
 from twinleg.core.orders import (
     Filled,
@@ -446,20 +446,22 @@ async def test_a_fill_told_twice_has_one_name() -> None:
         assert world.fills_told() == {"f0": ("T000001-long-0", 10)}
 
 
-async def test_orders_of_our_kind_that_we_never_made_are_kept_apart() -> None:
+@pytest.mark.parametrize("client", [None, "T000099-short-3"])
+async def test_orders_of_others_are_not_ours_to_tell(client: str | None) -> None:
     async with TinyWorld() as world:
-        stranger = {"kind": "order", "client": "T000099-short-3", "key": "k0", "number": 0, "side": "sell"}
-        world.exchange.take(stranger | {"size": 5, "limit": 1, "rests": False, "void_ms": world.now_ms})
-        assert await world.live() == []
-        assert world.gate.strangers == {"T000099-short-3": f"ExecutionSeen in {ETH.key}"}
-
-
-async def test_orders_of_others_are_not_ours_to_tell() -> None:
-    async with TinyWorld() as world:
-        other = {"kind": "order", "client": None, "key": "k0", "number": 0, "side": "sell"}
+        other = {"kind": "order", "client": client, "key": "k0", "number": 0, "side": "sell"}
         world.exchange.take(other | {"size": 5, "limit": 1, "rests": False, "void_ms": world.now_ms})
         assert await world.live() == []
-        assert not world.gate.strangers
+
+
+async def test_what_was_called_over_and_rests_after_all_can_be_taken_back() -> None:
+    async with TinyWorld() as world:
+        await world.submit(world.intent(time_in_force=TimeInForce.POST_ONLY))
+        order = world.exchange.seen(world.exchange.orders["o0"])
+        world.gate.account([msgspec.structs.replace(order, resting=False), order])
+        world.gate.cancel("T000001-long-0", world.now_ms)
+        await world.live(1.0)
+        assert not world.exchange.orders["o0"].resting
 
 
 @pytest.mark.parametrize("ask", ["query", "cancel"])
@@ -477,6 +479,11 @@ async def test_memory_is_bounded_and_forgets_what_is_over(monkeypatch: pytest.Mo
         await world.submit(world.intent(3, time_in_force=TimeInForce.POST_ONLY))
         with pytest.raises(AssertionError, match="2 orders are open"):
             world.gate.submit(world.intent(4), world.now_ms)
+    async with TinyWorld() as world:
+        world.gate.expect(world.intent(1))
+        world.gate.expect(world.intent(2), over=True)
+        world.gate.expect(world.intent(3))
+        assert [world.gate.knows(world.intent(number).client_id) for number in (1, 2, 3)] == [True, False, True]
 
 
 # -- our own failures, and the end -------------------------------------------------------------------------------------
@@ -507,6 +514,17 @@ async def test_signing_has_a_thread_of_its_own(monkeypatch: pytest.MonkeyPatch) 
         assert sending is not None
         await sending
         assert names == ["sign-tiny_0"]
+
+
+async def test_closing_while_a_cancel_is_sent_leaves_the_number_in_doubt() -> None:
+    async with TinyWorld() as world:
+        await world.submit(world.intent(time_in_force=TimeInForce.POST_ONLY))
+        world.wire.fates.append("slow")
+        world.gate.cancel("T000001-long-0", world.now_ms)
+        await world.live(0.1)
+        await world.gate.close()
+        async with world.lanes.turn(reduces_risk=True, timeout_s=0.0) as turn:
+            assert turn.number is None
 
 
 async def test_closing_while_sending_leaves_the_number_in_doubt() -> None:

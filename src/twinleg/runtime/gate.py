@@ -59,8 +59,6 @@ KNOWN_MAX = 10_000
 """Orders remembered for cancels and read-backs; the oldest that are over are forgotten first."""
 LAG_MS = 15_000
 """How long a venue's REST lists may lag behind its engine (Lighter: up to 10 s seen): absence proves nothing before."""
-STRANGERS_MAX = 100
-"""Orders of our kind that we know nothing of: one is enough to stop entries, more are not kept."""
 
 
 class Account(NamedTuple):
@@ -103,8 +101,6 @@ class VenueGate:
         self._under_way: set[asyncio.Task[None]] = set()
         self._signer = signer or ThreadPoolExecutor(1, thread_name_prefix=f"sign-{account.venue.name}")
         self._closed = False
-        self.strangers: dict[str, str] = {}
-        """Client ids of our kind that the venue showed and this process does not know, and what it showed."""
         self.failure: Exception | None = None
         """What our own code raised while sending; the desk must stop."""
 
@@ -315,12 +311,12 @@ class VenueGate:
             case AccountSnapshot(rows=rows):
                 for row in rows:
                     self._heard(row)
-            case ExecutionSeen(client_id=str() as client_id) if self._shown(client_id, event):
+            case ExecutionSeen(client_id=str() as client_id) if self._shown(client_id):
                 fill = Filled(
                     client_id, event.fill_id, event.price_ticks, event.size_lots, event.fee_micro_usd, self._now_ms()
                 )
                 self._tell(fill)
-            case OrderSeen(client_id=str() as client_id) if self._shown(client_id, event):
+            case OrderSeen(client_id=str() as client_id) if self._shown(client_id):
                 known, now_ms = self._known[client_id], self._now_ms()
                 known.venue_order_id, known.over = event.venue_order_id, not event.resting
                 done = OrderDone(client_id, event.reason, event.filled_lots, now_ms)
@@ -328,15 +324,12 @@ class VenueGate:
             case Incident(kind=kind) if kind == IN_DOUBT:
                 self._lanes.doubt()
 
-    def _shown(self, client_id: str, event: OrderSeen | ExecutionSeen) -> bool:
-        """Whether the venue shows an order that this process knows. Another's is not ours to tell the desk about."""
+    def _shown(self, client_id: str) -> bool:
+        """Whether the venue shows an order that this process knows. Others are found by reconcile."""
         known = self._known.get(client_id)
         if known is not None:
             known.seen = True
-            return True
-        if len(self.strangers) < STRANGERS_MAX:
-            self.strangers.setdefault(client_id, f"{type(event).__name__} in {event.market}")
-        return False
+        return known is not None
 
     # -- small things -------------------------------------------------------------------------------------------------
 
