@@ -72,6 +72,7 @@ class Trader:
         self.feed: Any = None
 
     async def start(self) -> None:
+        await asyncio.get_running_loop().run_in_executor(self.thread, self.venue.prepare, self.now)
         for event in self.public.list_markets().parse(await self.get(self.public.list_markets().request), self.now):
             assert isinstance(event, MarketsListed)
             self.markets.update({market.key: market for market in event.markets})

@@ -445,6 +445,13 @@ class TestStream:
         assert len(self.server(line).tokens) == 10  # with the token, everything
         assert len(set(self.server(line).tokens)) == 2
 
+    def test_an_error_that_concerns_no_token_leaves_it_alone(self, line: AccountLine) -> None:
+        line.wait(61)
+        for error in ({"code": 30000, "message": "Invalid Json"}, {"code": 77777, "message": "news"}):
+            assert incidents(line.deliver(encode({"error": error}))) == ["stream_refused"]
+        line.wait(10)
+        assert len(self.server(line).tokens) == 5
+
     def test_being_there_already_is_asked_for_anew(self, line: AccountLine) -> None:
         line.wait(61)
         error = {"error": {"code": 30003, "message": f"Already Subscribed to : account_all_orders:{ACCOUNT}"}}

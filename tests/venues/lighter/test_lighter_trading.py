@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -42,6 +43,19 @@ def query(url: str) -> dict[str, str]:
 
 def test_keys_are_lanes_in_their_order(venue: LighterTrading) -> None:
     assert list(venue.lanes()) == ["5", "6"]
+
+
+def test_what_takes_long_is_done_beforehand(venue: LighterTrading) -> None:
+    assert venue._signer._client is None
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(venue.prepare, START_MS).result()
+        client = venue._signer._client
+        token = venue.open_orders(START_MS).request.headers["Authorization"]
+        assert venue.fees(START_MS + 1).request.headers["Authorization"] is token
+        signed = thread.submit(venue.sign, an_intent(ONE), ONE, LANE, START_MS).result()
+    assert signed.lane == LANE
+    assert client is not None
+    assert venue._signer._client is client
 
 
 def test_cancels_go_by_our_number_or_by_the_venues(venue: LighterTrading) -> None:

@@ -46,6 +46,8 @@ CANCELLED_BY_LIQUIDATION = "canceled-liquidation"
 
 FORCED = frozenset({"liquidation", "deleverage", "market-settlement"})
 TRADE = "trade"
+TOKEN_REFUSED = {20001, *range(61001, 61010)}
+"""Codes of errors that a missing, expired or foreign token may be behind."""
 CHANNEL_IN_ERROR = re.compile(r"([a-z_]+)[:/]\d{1,20}\b")
 
 
@@ -289,7 +291,8 @@ class LighterAccountFeed(Session):
         if error.code == ALREADY_SUBSCRIBED:
             return []  # its content does not come before we unsubscribe
         self.unknown_words += 1
-        self._tokens.refused()
+        if error.code in TOKEN_REFUSED:
+            self._tokens.refused()
         return [Incident(facts.NAME, "stream_refused", f"{error.code}: {error.message[:200]}", now_ms)]
 
     def _orders(self, frame: wire.AccountFrame, starts: bool, now_ms: int) -> list[AccountEvent]:

@@ -34,8 +34,8 @@ NO_ORDER = ""
 class LighterTrading:
     """`markets` are the facts by key, and may grow; addresses are taken as LighterVenue takes them.
 
-    Whatever signs is CPU only. The first signature or token takes a second more (see sign.py): `sign_...` belong on a
-    thread of their own, and what reads makes a token every 6 hours only. Signing raises ValueError.
+    Whatever signs is CPU only, and belongs on one thread of its own, where `prepare` comes first. Private reads sign a
+    token every 6 hours (about 2 ms on the main thread). Signing raises ValueError.
     """
 
     name = facts.NAME
@@ -48,6 +48,10 @@ class LighterTrading:
         self._account = signer.account_index
         self._tokens = {str(slot): Tokens(signer, slot) for slot in signer.slots}
         self._rows = Rows(signer.account_index, markets)
+
+    def prepare(self, now_ms: int) -> None:
+        """Load the signing library and make the first token, which takes a second or two. Raises ValueError."""
+        self._token(now_ms)
 
     def lanes(self) -> Sequence[str]:
         """The keys' slots, in the order they were given."""
