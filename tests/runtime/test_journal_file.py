@@ -18,7 +18,7 @@ from twinleg.runtime.journal_file import (
     STEPS,
     JournalBlockedError,
     JournalFile,
-    _checksum_1,
+    _crc_1,
     checksum,
 )
 from twinleg.runtime.ports import JournalError, Record
@@ -166,7 +166,8 @@ def test_reading_on_after_a_row_that_is_gone(tmp_path: Path) -> None:
 def as_schema_1(path: Path, records: list[Record]) -> None:
     """The file as the first version wrote it: a checksum of each row by itself, nothing noted of the newest."""
     for record in records:
-        edit(path, "UPDATE records SET crc = ? WHERE sequence = ?", _checksum_1(record, 0), record.sequence)
+        crc = _crc_1(record.sequence, record.at_ms, record.kind.encode(), record.trade_id.encode(), record.payload, 0)
+        edit(path, "UPDATE records SET crc = ? WHERE sequence = ?", crc, record.sequence)
     edit(path, "DELETE FROM meta WHERE name = ?", "head")
     edit(path, "UPDATE meta SET value = ? WHERE name = 'schema_version'", "1")
 

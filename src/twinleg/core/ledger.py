@@ -253,13 +253,13 @@ class Ledger:
 
 def _take(account: TradeAccount, record: JournalRecord) -> None:
     """One more fact about a trade. Raises LedgerError, and then nothing has changed."""
+    if isinstance(record, FillSeen):
+        _take_fill(account, record)
+        return
     if isinstance(record, FundingBooked):
         _take_funding(account.leg(record.leg), record)
         return
     before = account.trade
-    if isinstance(record, FillSeen):
-        _take_fill(account, record)
-        return
     try:
         account.trade = apply(before, record)
     except LookupError as error:

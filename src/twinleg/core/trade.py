@@ -254,7 +254,7 @@ def _apply_resolved(trade: Trade, record: Resolved) -> Trade:
 
 
 def order_of(trade: Trade, order_id: str) -> Order:
-    for order in trade.orders:
+    for order in reversed(trade.orders):  # news is mostly of the latest
         if order.intent.client_id == order_id:
             return order
     raise LookupError(f"trade {trade.plan.trade_id} has no order {order_id}")

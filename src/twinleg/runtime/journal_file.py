@@ -49,20 +49,23 @@ class JournalBlockedError(JournalError):
 
 
 _LENGTHS = struct.Struct("<qqqqq")
-_Row = tuple[int, int, str, str, bytes, int]
+_Row = tuple[int, int, bytes, bytes, bytes, int]
 
 
 def checksum(record: Record, before: int) -> int:
     """CRC-32 over a record, going on from the row before's: its numbers, the lengths of its texts, then these."""
-    kind, trade_id, payload = record.kind.encode(), record.trade_id.encode(), record.payload
-    head = _LENGTHS.pack(record.sequence, record.at_ms, len(kind), len(trade_id), len(payload))
+    return _crc(record.sequence, record.at_ms, record.kind.encode(), record.trade_id.encode(), record.payload, before)
+
+
+def _crc(sequence: int, at_ms: int, kind: bytes, trade_id: bytes, payload: bytes, before: int) -> int:
+    head = _LENGTHS.pack(sequence, at_ms, len(kind), len(trade_id), len(payload))
     return zlib.crc32(payload, zlib.crc32(head + kind + trade_id, before))
 
 
-def _checksum_1(record: Record, _before: int) -> int:
+def _crc_1(sequence: int, at_ms: int, kind: bytes, trade_id: bytes, payload: bytes, _before: int) -> int:
     """Schema 1: of a record by itself."""
-    crc = zlib.crc32(struct.pack("<qq", record.sequence, record.at_ms))
-    for part in (record.kind.encode(), record.trade_id.encode(), record.payload):
+    crc = zlib.crc32(struct.pack("<qq", sequence, at_ms))
+    for part in (kind, trade_id, payload):
         crc = zlib.crc32(part, zlib.crc32(struct.pack("<q", len(part)), crc))
     return crc
 
@@ -73,14 +76,14 @@ def _chain(connection: sqlite3.Connection, path: Path) -> None:
     while rows := connection.execute(_ROWS_AFTER, (sequence, READ_ROWS)).fetchall():
         chained = []
         for row in rows:
-            record = _verified(row, sequence + 1, path, 0, _checksum_1)
+            record = _verified(row, sequence + 1, path, 0, _crc_1)
             sequence, crc = record.sequence, checksum(record, crc)
             chained.append((crc, sequence))
         connection.executemany("UPDATE records SET crc = ? WHERE sequence = ?", chained)
     connection.execute(_NOTE_HEAD, (f"{sequence} {crc}",))
 
 
-_ROWS_AFTER = """SELECT sequence, at_ms, kind, trade_id, payload, crc FROM records
+_ROWS_AFTER = """SELECT sequence, at_ms, CAST(kind AS BLOB), CAST(trade_id AS BLOB), payload, crc FROM records
     WHERE sequence > ? ORDER BY sequence LIMIT ?"""
 _NOTE_HEAD = "INSERT OR REPLACE INTO meta VALUES ('head', ?)"
 
@@ -236,21 +239,18 @@ def locked(folder: Path) -> Iterator[None]:
         os.close(lock)
 
 
-def _verified(
-    row: _Row, expected: int, path: Path, before: int, crc_of: Callable[[Record, int], int] = checksum
-) -> Record:
-    record = Record(*row[:5])
-    if record.sequence != expected:
+def _verified(row: _Row, expected: int, path: Path, before: int, crc_of: Callable[..., int] = _crc) -> Record:
+    sequence, at_ms, kind, trade_id, payload, crc = row
+    if sequence != expected:
         raise JournalError(f"row {expected} of {path} is missing. {_WAY_OUT}")
     try:
-        intact = crc_of(record, before) == row[5]
-    except (AttributeError, TypeError, struct.error):
+        intact = crc_of(sequence, at_ms, kind, trade_id, payload, before) == crc
+    except (TypeError, struct.error):
         intact = False  # a column holds another type than we wrote
     if not intact:
-        raise JournalError(
-            f"row {row[0]} of {path} is damaged (its checksum, which goes on from the row before, differs). {_WAY_OUT}"
-        )
-    return record
+        problem = "is damaged (its checksum, which goes on from the row before, differs)"
+        raise JournalError(f"row {sequence} of {path} {problem}. {_WAY_OUT}")
+    return Record(sequence, at_ms, kind.decode(), trade_id.decode(), payload)
 
 
 def _head(connection: sqlite3.Connection, path: Path) -> tuple[int, int]:
