@@ -337,6 +337,33 @@ async def test_bytes_whose_number_another_used_cannot_arrive() -> None:
         assert reasons(await read_back(world)) == "never arrived"
 
 
+async def test_being_outrun_late_postpones_no_proof() -> None:
+    async with TinyWorld() as world:
+        await world.submit(fate="dropped")
+        await world.live(NEVER_S - 3.0)
+        await world.submit(world.intent(2))
+        await world.live(3.0)
+        assert reasons(await read_back(world)) == "never arrived"
+
+
+async def test_a_number_says_nothing_about_another_keys() -> None:
+    async with TinyWorld(keys=("k0", "k1", "k2")) as world:
+        for number, fate in ((1, "dropped"), (2, "dropped"), (3, "unsent"), (4, "ok")):
+            await world.submit(world.intent(number), fate=fate)
+        assert [(tx["key"], tx["number"]) for tx in world.wire.sent] == [("k1", 0), ("k0", 0), ("k0", 0)]
+        await world.live(LAG_MS / 1_000)
+        assert await read_back(world) == []
+
+
+async def test_absent_proves_nothing_while_the_order_is_being_sent() -> None:
+    async with TinyWorld() as world:
+        world.wire.fates.append("stuck")
+        world.gate.submit(world.intent(), world.now_ms)
+        await world.live(25.0)
+        assert await read_back(world) == []
+        assert reasons(await world.live(10.0)) == "expired"
+
+
 async def test_the_order_that_used_the_number_is_not_outrun_by_itself() -> None:
     async with TinyWorld() as world:
         await world.submit(fate="dropped", stream=False)
@@ -412,10 +439,23 @@ async def test_orders_spend_the_budget_and_reducing_ones_its_reserve() -> None:
     async with TinyWorld(sequenced=False, limits=limits) as world:
         while not world.budget.requests.take(world.clock.mono_ns()):
             pass
-        news = await world.submit(world.intent(deadline_ms=world.now_ms + 100))
-        assert reasons(news) == "not sent: request budget: 1.3 s to wait"
-        reduces = world.intent(2, reduce_only=True, purpose=Purpose.EXIT, side=Side.SELL)
-        assert "OrderAccepted" in kinds(await world.submit(reduces))
+        reduces = world.intent(reduce_only=True, purpose=Purpose.EXIT, side=Side.SELL)
+        world.gate.submit(reduces, world.now_ms)
+        world.gate.submit(world.intent(2, deadline_ms=world.now_ms + 100), world.now_ms)
+        news = await world.live()
+        assert [one.reason for one in news if isinstance(one, OrderRejected)] == [
+            "not sent: request budget: 2.7 s to wait"
+        ]
+        assert [one.client_id for one in news if isinstance(one, OrderAccepted)] == [reduces.client_id]
+
+
+async def test_numbers_are_asked_for_within_the_budget() -> None:
+    limits = msgspec.structs.replace(LIMITS, requests_per_minute=60)
+    async with TinyWorld(limits=limits) as world:
+        while not world.budget.requests.take(world.clock.mono_ns()):
+            pass
+        assert reasons(await world.submit()) == "not sent: request budget: 1.3 s to wait"
+        assert not world.wire.requests
 
 
 async def test_an_order_that_can_wait_waits_for_the_budget() -> None:

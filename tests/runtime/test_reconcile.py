@@ -180,8 +180,8 @@ async def test_a_lasting_difference_is_told_to_the_trade_and_logged_once(caplog:
         office = Office(world, hedged(world))
         await office.rounds(2)
         assert office.told == []
-        await office.rounds(2)
-        assert [(one.trade_id, one.leg, one.lots) for one in office.told] == [("T000001", Leg.LONG, 0)] * 2
+        await office.rounds(3)
+        assert [(one.trade_id, one.leg, one.lots) for one in office.told] == [("T000001", Leg.LONG, 0)] * 3
         assert office.codes == ["position_differs"]
         assert sum(record.levelname == "CRITICAL" for record in caplog.records) == 1
 
@@ -201,8 +201,13 @@ async def test_external_positions_close_their_market_and_count_in_delta() -> Non
         office.prices.clear()
         assert office.reconciler.refused_assets()["ETH"].value is None
         trades(world, -60)
+        world.wire.deaf.add("positions")
         await office.rounds()
-        assert office.reconciler.refused_assets() == {}
+        assert office.reconciler.positions == {ETH.key: 60}, "an error is never read as flat"
+        world.wire.deaf.clear()
+        office.reconciler.positions["two:ETH-USD"] = 3
+        await office.rounds()
+        assert office.reconciler.positions == {"two:ETH-USD": 3}, "one venue says nothing about another's"
 
 
 async def test_a_delta_within_its_limit_is_no_obstacle() -> None:
@@ -311,6 +316,21 @@ async def test_fills_are_asked_for_from_before_the_last_listing(monkeypatch: pyt
         await office.rounds()
         await office.rounds()
         assert asked[-1] == 20_000 + OVERLAP_MS, "a listing that failed is asked for again"
+
+
+async def test_fills_are_asked_for_from_the_plan_of_what_is_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with TinyWorld() as world:
+        story = entered(world)
+        await world.live(2 * HISTORY_MS / 1_000)
+        office = Office(world)
+        office.ledger.apply(TradePlanned(plan=PLAN, terms={}, at_ms=story.at_ms))
+        for record in story.records:
+            office.ledger.apply(record)
+        asked: list[int] = []
+        fills = world.trading.fills
+        monkeypatch.setattr(world.trading, "fills", lambda since_ms, now_ms: asked.append(since_ms) or fills(0, now_ms))
+        await office.rounds()
+        assert asked == [story.at_ms]
 
 
 async def test_it_asks_for_ever() -> None:

@@ -175,7 +175,8 @@ class Wire:
     """The net to one Exchange. `fates` are what happens to the submissions, in order; then all goes well.
 
     ok · lost (taken, no answer) · dropped (not taken, no answer) · unsent · refused · busy (429) · broken (taken,
-    502) · down (not taken, 502) · late (no answer, taken a second later) · slow (taken, answered after half a second)
+    502) · down (not taken, 502) · late (no answer, taken a second later) · slow, stuck (taken and answered after half a
+    second, half a minute)
     """
 
     def __init__(self, clock: SimClock, exchange: Exchange) -> None:
@@ -228,8 +229,8 @@ class Wire:
                 return Reply(None, b"", "timeout")
             case "down":
                 return Reply(502, b"<html>")
-            case "slow":
-                await self.clock.sleep(0.5)
+            case "slow" | "stuck":
+                await self.clock.sleep(0.5 if fate == "slow" else 30.0)
             case "refused":
                 self.exchange.refuses = True
         status, answer = self.exchange.take(tx)
