@@ -27,7 +27,7 @@ from twinleg.core.trading import (
 )
 from twinleg.core.venue import WireError
 from twinleg.venues.lighter import account, facts
-from twinleg.venues.lighter.sign import Signer
+from twinleg.venues.lighter.sign import Signer, public_key
 from twinleg.venues.lighter.trading import LighterTrading
 from venues.battery import START_MS
 from venues.lighter.case import RECORDED, encode
@@ -117,8 +117,11 @@ class TestOrders:
 
 class TestFills:
     def test_a_trade_of_others_is_left_out(self, venue: LighterTrading) -> None:
-        foreign = fill_row(a_fill(ONE), bid_account_id=1, ask_account_id=2)
-        assert snapshot(parsed(venue.fills(0, START_MS), ok(trades=[foreign])), "fills").rows == ()
+        for market in (int(ONE.native_id), UNLISTED):
+            foreign = fill_row(a_fill(ONE), bid_account_id=1, ask_account_id=2, market_id=market)
+            (listed,) = parsed(venue.fills(0, START_MS), ok(trades=[foreign]))
+            assert isinstance(listed, AccountSnapshot)
+            assert listed.rows == ()
 
     @pytest.mark.parametrize("trades", [{}, {"trades": None}, {"trades": []}])
     def test_no_trades_are_written_in_three_ways(self, venue: LighterTrading, trades: dict[str, None]) -> None:
@@ -166,6 +169,7 @@ class TestFills:
             ("liquidation", False, None, "liquidation"),
             ("liquidation", True, None, None),  # somebody else's, whose order took ours
             ("liquidation", True, OURS, None),
+            ("liquidation", False, OURS, "liquidation"),
             ("deleverage", True, None, "deleverage"),
             ("market-settlement", False, None, "market-settlement"),
             ("trade", False, None, None),
@@ -278,12 +282,23 @@ class TestAccount:
         with pytest.raises(WireError):
             parse(ok(nonce=nonce))
 
-    def test_a_slot_without_a_key_is_told(self, venue: LighterTrading) -> None:
-        listing, taken = venue.key_checks("6", START_MS)
-        assert parsed(listing, ok(api_keys=[{"api_key_index": 6, "public_key": "ab" * 40}])) == []
-        for keys in ([{"api_key_index": 5, "public_key": "ab" * 40}], [], None):
-            assert incidents(parsed(listing, ok(api_keys=keys))) == ["key_unknown"]
-        assert taken.request.headers["Authorization"].split(":")[2] == "6"
+    def test_another_key_in_the_slot_is_told(self, venue: LighterTrading) -> None:
+        read = venue.key_check("6", START_MS)
+        ours = public_key(KEY)
+        for text in (ours, f"0x{ours.upper()}"):
+            keys = [{"api_key_index": 5, "public_key": "ab" * 40}, {"api_key_index": 6, "public_key": text}]
+            assert parsed(read, ok(api_keys=keys)) == []
+        for keys, there in (
+            ([{"api_key_index": 5, "public_key": ours}], "has none"),
+            ([{"api_key_index": 6, "public_key": "ab" * 40}], "has abab"),
+            ([{"api_key_index": 6, "public_key": ""}], "has none"),
+            (None, "has none"),
+        ):
+            (wrong,) = parsed(read, ok(api_keys=keys))
+            assert isinstance(wrong, Incident)
+            assert wrong.kind == "wrong_key"
+            assert there in wrong.detail
+            assert ours in wrong.detail
 
 
 def tx(**fields: Any) -> dict[str, Any]:

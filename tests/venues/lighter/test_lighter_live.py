@@ -153,18 +153,18 @@ async def test_a_wrong_chain_and_a_wrong_key_are_found(trader: Trader, sim: Sim)
     reply = await trader.net.request(signed.request, 10_000)
     outcome = wrong.read_reply(signed, reply.status, reply.body)
     assert (outcome.verdict, outcome.lane_spent, outcome.reason[:5]) == (SendVerdict.REJECTED, False, "21120")
-    registered, taken = wrong.key_checks("4", trader.now)
-    assert await trader.read(registered) == []
-    assert (await trader.net.request(taken.request, 10_000)).status == 400
+    (told,) = await trader.read(wrong.key_check("4", trader.now))
+    assert isinstance(told, Incident)
+    assert told.kind == "wrong_key"
     Signer(account, 304, {4: trader.keys[4]}).cancel_order(0, 1, Lane("4", 0))  # the library keeps the last key
 
 
 async def test_checks_reads_and_settings(trader: Trader) -> None:
-    registered, taken = trader.venue.key_checks("5", trader.now)
-    assert await trader.read(registered) == []
-    assert [type(event) for event in await trader.read(taken)] == [FeesSeen]
+    for key in trader.venue.lanes():
+        assert await trader.read(trader.venue.key_check(key, trader.now)) == []
     (fees,) = await trader.read(trader.venue.fees(trader.now))
-    assert (fees.maker_bps, fees.taker_bps) == (0.0, 0.0)  # type: ignore[union-attr]
+    assert isinstance(fees, FeesSeen)
+    assert (fees.maker_bps, fees.taker_bps) == (0.0, 0.0)
     (balance,) = await trader.read(trader.venue.balance(trader.now))
     assert isinstance(balance, AccountSnapshot)
     (money,) = balance.rows

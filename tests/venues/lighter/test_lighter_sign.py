@@ -18,7 +18,7 @@ from lighter.signer_client import create_api_key, get_signer
 from twinleg.core.trading import Lane
 from twinleg.runtime.clock import SystemClock
 from twinleg.venues.lighter import facts
-from twinleg.venues.lighter.sign import OrderFields, Signer, SigningError, Tokens, Transaction
+from twinleg.venues.lighter.sign import OrderFields, Signer, SigningError, Tokens, Transaction, public_key
 
 KEY = "5a" * 39 + "01"
 NOW_MS = 1_795_000_000_000
@@ -191,6 +191,18 @@ def test_what_wraps_in_the_library_is_not_given_out(signer: Signer, wrong: dict[
         signer.create_order(order(expiry_ms=NOW_MS if "order_type" in wrong else 0, **wrong), LANE)
 
 
+def test_what_was_not_asked_for_is_not_given_out(signer: Signer) -> None:
+    """Such as a field that a newer library adds."""
+    signed = (
+        15,
+        '{"AccountIndex":12345,"ApiKeyIndex":5,"Nonce":7,"ExpiredAt":1,"L2TxAttributes":null,"X":1}',
+        "ab",
+        None,
+    )
+    with pytest.raises(SigningError, match="'X'"):
+        signer._checked(15, signed, {}, LANE)
+
+
 def test_what_the_library_refuses_is_told(signer: Signer) -> None:
     with pytest.raises(SigningError, match="refused"):
         signer.create_order(order(base_amount=2**48), LANE)
@@ -209,6 +221,13 @@ def test_slots_and_accounts_have_bounds() -> None:
             Signer(1, 304, {slot: KEY})
     with pytest.raises(ValueError, match="at least one API key"):
         Signer(1, 304, {})
+
+
+def test_public_keys_are_the_librarys() -> None:
+    for _ in range(5):
+        private, public, _ = create_api_key()
+        assert f"0x{public_key(private[2:])}" == public
+        assert f"0x{Signer(1, 304, {4: private}).public_key(4)}" == public
 
 
 def test_secrets_show_nowhere(signer: Signer) -> None:

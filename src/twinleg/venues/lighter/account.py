@@ -161,25 +161,24 @@ def _execution(row: wire.FillRow, market: Market, side: Side) -> ExecutionSeen:
         raise WireError(f"a trade of {row.size} at {row.price}")
     notional = price_ticks * market.price_grid.unit * size_lots * market.size_grid.unit
     fee_ticks = row.maker_fee if makes else row.taker_fee
-    client_id = client_id_of(row.ask_client_id if sells else row.bid_client_id)
     return ExecutionSeen(
         venue=facts.NAME,
         market=market.key,
-        client_id=client_id,
+        client_id=client_id_of(row.ask_client_id if sells else row.bid_client_id),
         venue_order_id=str(row.ask_id if sells else row.bid_id),
         fill_id=str(row.trade_id),
         side=side,
         price_ticks=price_ticks,
         size_lots=size_lots,
         fee_micro_usd=micro_usd(notional * Fraction(fee_ticks, facts.FEE_TICKS_PER_ONE)),
-        forced=row.type if _forced(row, client_id, makes=makes) else None,
+        forced=row.type if _forced(row, makes=makes) else None,
         at_ms=row.timestamp,
     )
 
 
-def _forced(row: wire.FillRow, client_id: str | None, *, makes: bool) -> bool:
+def _forced(row: wire.FillRow, *, makes: bool) -> bool:
     """Whether the venue did this to us: an order of ours may as well be what another's liquidation traded with."""
-    return row.type in FORCED and client_id is None and not (makes and row.type == "liquidation")
+    return row.type in FORCED and not (makes and row.type == "liquidation")
 
 
 def _size(market: Market, text: str) -> int:

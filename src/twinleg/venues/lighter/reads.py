@@ -233,11 +233,15 @@ def next_nonce(body: bytes) -> int:
     return nonce
 
 
-def key_registered(slot: str, body: bytes, now_ms: int) -> list[AccountEvent]:
-    """GET apikeys -> an Incident if no key is registered in the slot, else nothing. Raises WireError."""
-    if any(str(row.api_key_index) == slot and row.public_key for row in _private(body).api_keys or ()):
+def key_check(slot: str, public_key: str, body: bytes, now_ms: int) -> list[AccountEvent]:
+    """GET apikeys -> an Incident if the slot has another key than ours, or none. Raises WireError."""
+    rows = _private(body).api_keys or ()
+    found = [row.public_key.lower().removeprefix("0x") for row in rows if str(row.api_key_index) == slot]
+    if public_key in found:
         return []
-    return [Incident(facts.NAME, "key_unknown", f"no API key is registered in slot {slot} of this account", now_ms)]
+    there = f"the venue has {found[0]:.80}" if found and found[0] else "the venue has none"
+    detail = f"API key slot {slot}: {there}, ours has the public key {public_key}"
+    return [Incident(facts.NAME, "wrong_key", detail, now_ms)]
 
 
 def _reply(body: bytes) -> wire.Reply:
