@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from twinleg.core.amounts import Grid
-from twinleg.core.orders import Side
+from twinleg.core.orders import Leg, Side, client_id, trade_id
 from twinleg.core.trading import (
     IN_DOUBT,
     AccountEvent,
@@ -94,6 +94,12 @@ class TestOrders:
     def test_an_order_of_another_account_is_none_of_ours(self, venue: LighterTrading) -> None:
         row = order_row(an_order(ONE), owner_account_index=ACCOUNT + 1)
         assert snapshot(parsed(venue.open_orders(START_MS), ok(orders=[row])), "orders").rows == ()
+
+    def test_only_the_order_asked_for_is_told(self, venue: LighterTrading) -> None:
+        orders, fills = venue.order(OURS, ONE, START_MS)
+        other = client_id(trade_id(8), Leg.SHORT, 1)
+        assert parsed(orders, ok(orders=[order_row(an_order(ONE, client_id=other))])) == []
+        assert parsed(fills, ok(trades=[fill_row(a_fill(ONE, client_id=other))])) == []
 
     def test_null_is_no_orders_but_nothing_is_no_answer(self, venue: LighterTrading) -> None:
         read = venue.open_orders(START_MS)
@@ -319,6 +325,9 @@ class TestTransactions:
         assert (seen.client_id, seen.market, seen.side, seen.size_lots) == (OURS, ONE.key, Side.SELL, 700)
         assert (seen.resting, seen.filled_lots, seen.price_ticks, seen.reduce_only) == (False, 0, 1_001, True)
         assert "not enough margin" in seen.reason
+        (other,) = parsed(venue.transaction("", START_MS), encode(tx(event_info='{"ae":{"code":21739}}')))
+        assert isinstance(other, OrderSeen)
+        assert "21739" in other.reason
 
     @pytest.mark.parametrize(
         "fields",
@@ -328,6 +337,10 @@ class TestTransactions:
             {"status": 3},
             {"status": 9},
             {"event_info": '{"ae":"21728: client order index already exists"}'},
+            {"event_info": ""},
+            {"event_info": "{}"},
+            {"event_info": '{"ae":null}'},
+            {"event_info": '{"ae":""}'},
             {"type": 15},
             {"type": 17},
         ],
@@ -351,7 +364,12 @@ class TestTransactions:
         assert incidents(parsed(venue.transaction("ab" * 40, START_MS), encode(tx(**fields)))) == [kind]
 
     def test_an_unknown_transaction_is_no_answer(self, venue: LighterTrading) -> None:
-        for body in (refusal(21500, "transaction not found"), encode(tx(info="{}")), ok()):
+        for body in (
+            refusal(21500, "transaction not found"),
+            encode(tx(info="{}")),
+            encode(tx(event_info="what")),
+            ok(),
+        ):
             with pytest.raises(WireError):
                 parsed(venue.transaction("ab" * 40, START_MS), body)
 
@@ -475,8 +493,14 @@ class TestStream:
         assert incidents(events) == []
 
     def test_too_much_asking_waits(self, line: AccountLine) -> None:
-        assert line.deliver(encode({"error": {"code": 30009, "message": "too many messages"}})) == []
+        line.wait(61)
+        lost = {"error": {"code": 30003, "message": f"Already Subscribed to : account_all_orders:{ACCOUNT}"}}
+        assert line.deliver(encode({"error": {"code": 30009, "message": "too many messages"}}), encode(lost)) == []
         assert line.deliver(encode({"error": {"code": 30002, "message": "Not Subscribed to : x"}})) == []
+        line.wait(9)
+        assert len(self.server(line).tokens) == 5
+        line.wait(3)
+        assert len(self.server(line).tokens) == 6
         assert not line.broken
 
     def test_a_planned_restart_ends_the_connection(self, line: AccountLine) -> None:

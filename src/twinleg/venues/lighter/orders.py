@@ -40,6 +40,7 @@ ACCOUNT_CHANGES = {
     facts.TX_LIQUIDATE: "liquidation",
 }
 """Transactions that happen to the account, and the incident each is."""
+NO_ERROR = ("null", '""', "{}")
 TOLD_WHEN_FAILED = frozenset({facts.TX_CANCEL_ALL, facts.TX_UPDATE_LEVERAGE})
 
 TRIGGERED = frozenset({facts.STOP_LOSS, facts.STOP_LOSS_LIMIT, facts.TAKE_PROFIT, facts.TAKE_PROFIT_LIMIT})
@@ -175,10 +176,13 @@ def transaction_result(
     if row.status != facts.TX_FAILED:
         kind = ACCOUNT_CHANGES.get(row.type)
         return [Incident(facts.NAME, kind, f"transaction {row.hash:.90}", now_ms)] if kind else []
-    reason = f"failed at the sequencer: {row.event_info[:REASON_CHARS_MAX]}"
+    error = bytes(wire.decode_event_info(row.event_info or "{}").ae).decode()
+    if error in NO_ERROR:
+        return []  # without the sequencer's word it proves nothing
+    reason = f"failed at the sequencer: {error[:REASON_CHARS_MAX]}"
     if row.type in TOLD_WHEN_FAILED:
         return [Incident(facts.NAME, "transaction_failed", f"type {row.type}: {reason}", now_ms)]
-    if row.type != facts.TX_CREATE_ORDER or str(CLIENT_ORDER_INDEX_EXISTS) in row.event_info:
+    if row.type != facts.TX_CREATE_ORDER or str(CLIENT_ORDER_INDEX_EXISTS) in error:
         return []  # of an index that exists already, another transaction's order is there
     info = wire.decode_create_info(row.info)
     market = market_of(info.market_index)

@@ -232,6 +232,12 @@ class CreateInfo(msgspec.Struct, rename="pascal", gc=False):
     reduce_only: int
 
 
+class EventInfo(msgspec.Struct, gc=False):
+    """`event_info` of a transaction: `ae` is the sequencer's error."""
+
+    ae: msgspec.Raw = msgspec.Raw(b"null")
+
+
 class ApiKeyRow(msgspec.Struct, gc=False):
     """A registered API key."""
 
@@ -299,6 +305,7 @@ decode_user_stats = msgspec.json.Decoder(UserStats).decode
 decode_paid = msgspec.json.Decoder(PaidRow).decode
 decode_transaction = msgspec.json.Decoder(TransactionRow).decode
 decode_create_info = msgspec.json.Decoder(CreateInfo).decode
+decode_event_info = msgspec.json.Decoder(EventInfo).decode
 decode_private = msgspec.json.Decoder(PrivateReply).decode
 decode_account_frame = msgspec.json.Decoder(AccountFrame).decode
 decode_by_market = msgspec.json.Decoder(dict[str, msgspec.Raw] | list[msgspec.Raw] | None).decode
