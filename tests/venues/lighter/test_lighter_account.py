@@ -156,6 +156,13 @@ class TestFills:
         assert read.more(body) is None
         assert snapshot(parsed(read, body), "fills").since_ms == START_MS + 1
 
+    def test_the_same_millisecond_may_go_on_on_the_next_page(self, venue: LighterTrading) -> None:
+        read = venue.fills(START_MS, START_MS)
+        body = ok(trades=[fill_row(a_fill(ONE))], next_cursor="abc")
+        assert snapshot(parsed(read, body), "fills").since_ms == START_MS + 1
+        assert read.more is not None
+        assert read.more(body) is not None
+
     def test_trading_with_oneself_is_two_executions(self, venue: LighterTrading) -> None:
         row = fill_row(a_fill(ONE), ask_account_id=ACCOUNT, bid_account_id=ACCOUNT)
         rows = snapshot(parsed(venue.fills(0, START_MS), ok(trades=[row])), "fills").rows
