@@ -31,6 +31,7 @@ def opportunity(asset: str = "ETH", **changes: Any) -> Opportunity:
         short_lots=100,
         notional_usd=249.5,
         terms=terms,
+        gross_bps=terms.basis_in_bps + terms.carry_bps,
         net_bps=terms.net_bps,
         net_usd=terms.net_bps * 249.5 / 10_000,
         usd_per_hour=0.0523,

@@ -26,8 +26,11 @@ def test_nothing_new_is_no_line() -> None:
 
 
 def test_the_first_glance_tells_venues_feeds_open_trades_and_the_best_pair() -> None:
-    events = [change.event for change in Changes(1_000).since_last(glance())]
-    assert events == ["venue", "venue", "feed", "feed", "trade_resumed", "trade_resumed", "best"]
+    found = Changes(1_000).since_last(glance())
+    events = sorted(change.event for change in found)
+    assert events == ["best", "feed", "feed", "trade_resumed", "trade_resumed", "venue", "venue"]
+    times = [change.at_ms for change in found]
+    assert times == sorted(times), "told in the order it happened"
 
 
 def test_a_trade_is_told_from_its_opening_to_its_end() -> None:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from market_samples import BOOK_ONE, LONG_RATES, NOW_MS, NOW_NS, ONE, SHORT_RATES, TWO, limits, market, pair, state
 from soak import examples
 from twinleg.core.amounts import Grid
-from twinleg.core.edge import BPS, CONVERGENCE_SHARE, Opportunity, evaluate, prepare, screen
+from twinleg.core.edge import BPS, CONVERGENCE_SHARE, FUNDING_AGE_MS_MAX, Opportunity, evaluate, prepare, screen
 from twinleg.core.funding import HALF_LIFE_HOURS_MIN, HOUR_MS, FundingView
 from twinleg.core.messages import Level, Market
 from twinleg.core.pairs import SIZE_GRID_USD, Limits, Pair, gates
@@ -153,7 +153,6 @@ def test_the_bound_holds_the_curve_falls_and_the_terms_add_up(made: Pair) -> Non
         - terms.latency_haircut_bps
     )
     assert terms.latency_haircut_bps >= 0
-    assert terms.gross_bps == terms.basis_in_bps + terms.carry_bps
     assert (found.notional_usd, found.net_bps) in found.curve
     assert found.net_usd == pytest.approx(found.notional_usd * found.net_bps / BPS)
     assert found.usd_per_hour * HORIZON_HOURS == pytest.approx(found.net_usd)
@@ -387,3 +386,11 @@ def test_a_smaller_size_is_chosen_when_the_richest_is_illiquid() -> None:
     assert hopeless is not None
     assert hopeless.common_lots == hopeless.least_common_lots
     assert [refusal.code for refusal in hopeless.refusals] == ["impact"]
+
+
+def test_a_rate_that_nobody_repeats_is_refused_in_the_end() -> None:
+    made = pair()
+    assert not isinstance(prepare(made, NOW_MS + FUNDING_AGE_MS_MAX), tuple)
+    refused = prepare(made, NOW_MS + FUNDING_AGE_MS_MAX + 1)
+    assert isinstance(refused, tuple)
+    assert [one.code for one in refused] == ["funding_stale", "funding_stale"]

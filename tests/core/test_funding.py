@@ -313,3 +313,13 @@ def test_differentials_pair_the_instants_both_settled() -> None:
         short.settled(settled(KEY, rate, hour_ms - age * HOUR_MS, stamp_late_ms=900))
     assert differentials(long, short) == pytest.approx([3e-5, 1e-5])
     assert differentials(short, long) == pytest.approx([-3e-5, -1e-5])
+
+
+# -- how old an estimate may be ---------------------------------------------------------------------------------------
+
+
+def test_the_age_of_an_estimate_is_that_of_its_youngest_reading() -> None:
+    view = FundingView(HOUR_MS)
+    view.predicted(predicted(KEY, 1e-5, FundingSource.REST))
+    view.predicted(predicted(KEY, 1e-5, FundingSource.STREAM))
+    assert view.age_ms(NOW_MS + 60_000) == 60_000

@@ -245,6 +245,7 @@ def test_an_order_whose_fate_stays_unknown_halts() -> None:
         story.later(3_000).tell(DeadlinePassed("t1", story.at_ms))
     assert story.trade.state is State.HALTED
     assert len(story.placed) == 2
+    assert Cancel("t1-short-0") in story.last, "it may still rest"
     assert "t1-short-0 is unknown" in next(one.text for one in story.last if isinstance(one, Alert))
 
 

@@ -159,7 +159,8 @@ def repair(edge_bps: float | None, quotes: dict[Leg, Quote], fee_bps: float = 0.
     [
         (None, 0.0, 4_010, False),  # what the trade is worth is not known
         (10.0, 0.0, 4_009, True),
-        (10.0, 0.0, 3_999, False),  # beyond the planned limit
+        (100.0, 0.0, 4_000, True),
+        (100.0, 0.0, 3_999, False),  # beyond the planned limit
         (10.0, 0.0, None, False),  # nothing to take
         (-5.0, 0.0, 4_010, False),
         (-5.0, 2.4, 4_010, True),  # 5.3 bps to get out again

@@ -31,7 +31,6 @@ def test_a_thousand_pepe_against_single_pepe_has_one_common_lot() -> None:
     assert made.long_lots * made.long.size_unit == made.short_lots * made.short.size_unit == made.common_lot
     assert made.mid_price == pytest.approx((0.009999 / 1_000 + 20_062 * 5e-10) / 2)
     assert made.mid_basis_bps() == pytest.approx((1.0031 - 0.9999) / 1.0015 * 10_000)
-    assert made.common_lots_for(100.0) == 9_985
 
 
 @pytest.mark.parametrize(

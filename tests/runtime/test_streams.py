@@ -135,15 +135,17 @@ async def test_feed_that_gives_up_is_reconnected(world: World) -> None:
 
 
 async def test_outbox_is_paced_and_starving_is_said(world: World) -> None:
-    world.feed.subscribes = [str(i).encode() for i in range(60)]
+    world.feed.subscribes = [str(i).encode() for i in range(150)]
     world.stream.hangs_up()
     await world.clock.advance(3.0)
     world.stream.says(b"1")
     assert 19 <= len(world.stream.sent) <= 21, "a burst no larger than what may be in flight"
-    await world.lives(10)
+    await world.lives(50)
+    assert world.inbox.health[-1] == (LIVE, ""), "a start may take its minute"
+    await world.lives(20)
     assert world.inbox.health[-1][0] is DEGRADED
     assert "budget" in world.inbox.health[-1][1]
-    await world.lives(50)
+    await world.lives(120)
     assert world.stream.sent == world.feed.subscribes
     assert world.inbox.health[-1] == (LIVE, "")
     assert world.inbox.states[-3:] == [LIVE, DEGRADED, LIVE]

@@ -50,7 +50,7 @@ class Changes:
         elif glance.at_ms - self._summary_ms >= self._summary_every_ms:
             self._summary_ms = glance.at_ms
             found.append(summary("performance", glance))
-        return found
+        return sorted(found, key=lambda change: change.at_ms)
 
     def _venues(self, glance: Glance) -> list[Change]:
         found = []

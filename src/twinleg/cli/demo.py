@@ -18,8 +18,11 @@ from twinleg.cli.live import Ending, face_for, view_wanted, watch
 from twinleg.cli.settings import settings_of_demo
 from twinleg.cli.sims import Simulators, SimulatorsError, SpedClock, simulators
 from twinleg.core.glance import Glance
+from twinleg.core.ledger import LedgerError
+from twinleg.core.records import RecordError
 from twinleg.runtime.clock import SystemClock, SystemDice
 from twinleg.runtime.net import PicowsNet
+from twinleg.runtime.ports import JournalError
 from twinleg.runtime.streams import Doors
 from twinleg.runtime.wiring import System, build
 
@@ -43,8 +46,14 @@ class DemoOptions(NamedTuple):
 
 def run_demo(options: DemoOptions) -> int:
     """Run the demo to its end; OK when it was asked to end. Raises CommandError."""
-    with _folder(options.data_dir) as folder:
-        return asyncio.run(_demo(options, folder))
+    try:
+        with _folder(options.data_dir) as folder:
+            return asyncio.run(_demo(options, folder))
+    except (JournalError, RecordError, LedgerError) as error:
+        raise CommandError(BAD_CONFIGURATION, f"the demo's journal: {error}.") from error
+    except OSError as error:
+        fix = "Give another --data-dir, or none"
+        raise CommandError(BAD_CONFIGURATION, f"no demo folder or log can be made: {error}. {fix}.") from error
 
 
 @contextmanager

@@ -83,6 +83,9 @@ def of_venue(venue: VenueLine, trouble: str | None, settings: Settings) -> Itera
         yield failed(f"{name}: reachable", plain(trouble), do, UNREACHABLE)
         return
     yield good(f"{name}: reachable", "it answers")
+    if venue.markets == 0:
+        yield doubtful(f"{name}: books", "no market in common", "It waits for another venue that lists the same assets")
+        return
     books = f"{venue.books_ready} of {venue.markets} books are there"
     if venue.books_ready == venue.markets > 0:
         yield good(f"{name}: books", books)

@@ -33,7 +33,15 @@ class OneLine(logging.Formatter):
 
 
 class OwnFile(RotatingFileHandler):
-    """Rotating files that only their owner can read."""
+    """Rotating files that only their owner can read. A file that cannot be written is told of once, not per record."""
+
+    silent = False
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  # the library's name
+        """Say once, on standard error, that the log has a hole."""
+        if not self.silent:
+            self.silent = True
+            sys.stderr.write(f"the log file cannot be written ({sys.exc_info()[1]}): {record.getMessage()}\n")
 
     def _open(self) -> TextIOWrapper:
         descriptor = os.open(self.baseFilename, os.O_WRONLY | os.O_CREAT | os.O_APPEND, FILE_MODE)

@@ -68,7 +68,6 @@ class Board:
         """How far a venue's clock is ahead of ours: as it told, else as its streams show."""
         self.unit_trouble: dict[str, str] = {}
         self.health: dict[tuple[str, str], FeedHealth] = {}
-        self.trades_seen = 0
         self.viable_seen = 0
         """How often a pair became viable."""
         self.rounds = 0
@@ -102,7 +101,7 @@ class Board:
             case FundingPredicted() | FundingSettled():
                 self._funding(event)
             case TradePrint():
-                self.trades_seen += 1
+                pass  # recorded with the frames; nothing is judged by single trades yet
             case FeedHealth():
                 self.health[event.venue, event.stream] = event
             case VenueClock():

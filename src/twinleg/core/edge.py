@@ -25,6 +25,8 @@ from twinleg.core.pairs import SIZE_GRID_USD, Pair, Prepared
 
 CONVERGENCE_SHARE = 0.5
 BPS = 10_000
+FUNDING_AGE_MS_MAX = 900_000
+"""Streams tell a rate at least every minute, REST is read every five: older than this it is nobody's estimate."""
 HOURS_PER_YEAR = 24 * 365
 
 
@@ -46,11 +48,6 @@ class Terms(msgspec.Struct, frozen=True):
         )
         return self.basis_in_bps + self.carry_bps - costs
 
-    @property
-    def gross_bps(self) -> float:
-        """What a seller of gross figures would show: entry basis and carry, nothing taken off."""
-        return self.basis_in_bps + self.carry_bps
-
 
 class Opportunity(msgspec.Struct, frozen=True):
     """One pair at one size: all terms, what it would earn, every reason against it. No `refusals` = executable."""
@@ -66,6 +63,8 @@ class Opportunity(msgspec.Struct, frozen=True):
     short_lots: int
     notional_usd: float
     terms: Terms
+    gross_bps: float
+    """What a seller of gross figures would show: entry basis and carry, nothing taken off."""
     net_bps: float
     net_usd: float
     usd_per_hour: float
@@ -96,7 +95,7 @@ def prepare(pair: Pair, now_ms: int) -> Prepared | tuple[Refusal, ...]:
     """
     pair.long.touch()
     pair.short.touch()
-    missing = _missing(pair)
+    missing = _missing(pair, now_ms)
     if missing:
         pair.prepared = pair.steady_bps = None
         return missing
@@ -163,13 +162,15 @@ def evaluate(pair: Pair, now_ms: int, gated: list[Refusal]) -> Opportunity | Non
     return _report(pair, now_ms, shown)
 
 
-def _missing(pair: Pair) -> tuple[Refusal, ...]:
+def _missing(pair: Pair, now_ms: int) -> tuple[Refusal, ...]:
     found = []
     for leg in (pair.long, pair.short):
         if leg.market.taker_fee_bps is None:
             found.append(Refusal("fee_unknown", f"{leg.market.key} has no fee tier"))
         if leg.funding.rate_per_hour is None:
             found.append(Refusal("funding_unknown", f"{leg.market.key} has no funding rate"))
+        elif (age_ms := leg.funding.age_ms(now_ms)) > FUNDING_AGE_MS_MAX:
+            found.append(Refusal("funding_stale", f"{leg.market.key}: its rate is old", age_ms, FUNDING_AGE_MS_MAX))
         if not (leg.book.ready and leg.book.two_sided):
             found.append(Refusal("book_lost", f"{leg.market.key}: {leg.book.lost_reason or 'an empty side'}"))
     return tuple(found)
@@ -305,6 +306,7 @@ def _report(pair: Pair, now_ms: int, found: _Shown) -> Opportunity:
         short_lots=common_lots * pair.short_lots,
         notional_usd=notional_usd,
         terms=terms,
+        gross_bps=terms.basis_in_bps + terms.carry_bps,
         net_bps=terms.net_bps,
         net_usd=net_usd,
         usd_per_hour=usd_per_hour,

@@ -104,6 +104,11 @@ class FundingView:
         best = self.stream or self.rest
         return None if best is None else best.rate_per_hour
 
+    def age_ms(self, now_ms: int) -> int:
+        """How old the youngest estimate is, by the venue's own stamp. There must be one."""
+        stamps = [reading.venue_ms for reading in (self.stream, self.rest) if reading is not None]
+        return now_ms - max(stamps)
+
     def next_settlement_ms(self, now_ms: int) -> int:
         """When this market settles next: what the venue announced, else the next multiple of its interval."""
         for reading in (self.stream, self.rest):
@@ -116,7 +121,7 @@ class FundingView:
         self.check = check_unit(
             None if self.stream is None else self.stream.rate_per_hour,
             None if self.rest is None else self.rest.rate_per_hour,
-            [one.rate_per_hour for one in self.settlements.values()],
+            [one.rate_per_hour for one in self.settlements.values()] if self.whole_until_ms else [],
             self.rest_twin,
         )
         return self.check

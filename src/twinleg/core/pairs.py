@@ -198,10 +198,6 @@ class Pair:
             self.basis_target_bps = median(self.basis_bps)
         self.half_life = half_life_hours(differentials(self.long.funding, self.short.funding))
 
-    def common_lots_for(self, usd: float) -> int:
-        """Whole common lots worth at most `usd` at the mean mid."""
-        return int(usd / (self.mid_price * float(self.common_lot)))
-
 
 def _usable(book: Book) -> bool:
     return book.ready and book.two_sided and not book.crossed

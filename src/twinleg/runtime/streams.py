@@ -32,7 +32,8 @@ STABLE_NS = 60_000_000_000
 """A connection that lived this long after its first message puts the back-off back to its first delay."""
 DEGRADED_NS = 10_000_000_000
 """DEGRADED lasts until this long has passed without a new cause, so that health does not flap."""
-OUTBOX_STARVES_NS = 5_000_000_000
+OUTBOX_STARVES_NS = 60_000_000_000
+"""At the start a venue's message budget stretches the subscriptions over a minute: longer than that is trouble."""
 OUTBOX_MESSAGES_MAX = 2_000
 """More unsent messages than this and the feed asks faster than the venue lets us: reconnect and start from nothing."""
 
