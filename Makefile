@@ -12,7 +12,7 @@ PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check 
 UV ?= uv
 LOCK := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header
 
-.PHONY: help demo test check bench bench-peers soak lock docs clean
+.PHONY: help demo test check bench bench-peers soak mutants lock docs clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 22
@@ -40,6 +40,9 @@ bench-peers: ## NautilusTrader, to compare with, in an environment of its own
 soak: $(VENV)/dev.stamp ## long runs: every decoder fuzzed, memory watched
 	@$(BIN)/python -m pytest -n 2 -m soak --timeout 0
 	@$(BIN)/python -m twinleg_selftest --seeds 100
+
+mutants: $(VENV)/dev.stamp ## break the hedge machine and the journal on purpose: the tests must see it
+	@$(BIN)/python tests/mutants.py
 
 lock: ## resolve the requirements anew, for every supported Python and platform (needs uv)
 	@$(LOCK) pyproject.toml --output-file requirements.txt
