@@ -5,6 +5,7 @@ from __future__ import annotations
 from copy import deepcopy
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -18,6 +19,9 @@ from twinleg_sims.market import FIRST_OUTSIDE_OWNER
 from twinleg_sims.orders import OwnOrder, Trigger, Wish
 from twinleg_sims.positions import MICRO
 from twinleg_sims.world import World
+
+pytestmark = pytest.mark.filterwarnings("ignore:Pickle, copy, and deepcopy support:DeprecationWarning")
+"""Each example starts from a copy of one world, and a world counts with itertools.count: copied up to Python 3.13."""
 
 START_MS = 1_795_197_000_000 // HOUR_MS * HOUR_MS - 3_000
 RULES = Rules(
