@@ -13,12 +13,15 @@ from trade_samples import PLAN, Story, hedged, plan
 from twinleg.core import ledger as ledger_room
 from twinleg.core.ledger import Ledger, LedgerError, Pnl, funding_due, funding_payment
 from twinleg.core.messages import FundingSettled, FundingSource
-from twinleg.core.orders import ExitWanted, Filled, Leg, OrderStatus, State
+from twinleg.core.orders import ExitWanted, Filled, Leg, OrderStatus, State, trade_id
 from twinleg.core.records import (
+    Control,
+    ControlChanged,
     FillSeen,
     FundingBooked,
     IntentMade,
     JournalRecord,
+    NumberingBegun,
     OutcomeSeen,
     RecordError,
     StateChanged,
@@ -331,3 +334,20 @@ def test_sums_of_profit_stay_unknown_when_a_part_is() -> None:
     assert (known + unknown).gross_micro_usd is None
     assert (known + unknown).fees_micro_usd == 3
     assert (known + known).equity_change_micro_usd == 8
+
+
+def test_the_operators_word_is_kept_and_belongs_to_no_trade() -> None:
+    ledger = Ledger()
+    paused = ControlChanged(control=Control.PAUSED, reason="dinner", at_ms=1)
+    assert ledger.apply(decode(encode(paused))) is None
+    assert (ledger.control, ledger.planned, ledger.open_trades()) == (paused, 0, [])
+
+
+def test_trades_are_numbered_from_where_the_journal_says() -> None:
+    ledger = Ledger([NumberingBegun(first_number=467_000, at_ms=1)])
+    assert ledger.next_number == ledger.first_number == 467_000
+    plan = msgspec.structs.replace(PLAN, trade_id=trade_id(467_000))
+    ledger.apply(TradePlanned(plan=plan, terms={}, at_ms=2))
+    assert ledger.next_number == 467_001
+    with pytest.raises(LedgerError, match="after the first trade"):
+        ledger.apply(NumberingBegun(first_number=468_000, at_ms=3))

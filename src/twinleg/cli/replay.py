@@ -82,7 +82,7 @@ def replay(path: Path, last: int) -> ReplayAnswer:
         for record in _records(path):
             account = ledger.apply(record)
             count += 1
-            if isinstance(record, TradePlanned) or record.trade_id in recent:
+            if account is not None and (isinstance(record, TradePlanned) or record.trade_id in recent):
                 recent[record.trade_id] = account
             if len(recent) > last:
                 del recent[next(iter(recent))]

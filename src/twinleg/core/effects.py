@@ -7,7 +7,7 @@ from enum import Enum
 import msgspec
 
 from twinleg.core.orders import Intent
-from twinleg.core.records import JournalRecord
+from twinleg.core.records import TradeRecord
 
 
 class Severity(Enum):
@@ -20,7 +20,7 @@ class Severity(Enum):
 class Persist(msgspec.Struct, frozen=True):
     """Make this durable before any effect that is not a Persist."""
 
-    record: JournalRecord
+    record: TradeRecord
 
 
 class Place(msgspec.Struct, frozen=True):

@@ -14,15 +14,18 @@ import msgspec
 from twinleg.core.amounts import MICRO, Grid, micro_usd
 from twinleg.core.funding import HOUR_MS, settlement_instant
 from twinleg.core.messages import FundingSettled
-from twinleg.core.orders import ADDING, Leg, LegPlan, State
+from twinleg.core.orders import ADDING, Leg, LegPlan, State, trade_number
 from twinleg.core.records import (
+    ControlChanged,
     FillSeen,
     ForceSeen,
     FundingBooked,
     JournalRecord,
+    NumberingBegun,
     Resolved,
     StateChanged,
     TradePlanned,
+    TradeRecord,
 )
 from twinleg.core.trade import Trade, apply, order_of, whole_common_lots
 
@@ -189,17 +192,25 @@ class Ledger:
         self.retired_micro_usd: dict[str, int] = {}
         """Equity change of the retired trades by venue."""
         self.planned = 0
+        self.first_number = self.next_number = 1
+        """Numbers of the first and of the next trade: orders are named by them, in no two journals alike."""
         self.applied = 0
         """Records folded in so far: a cheap way to see that something changed."""
+        self.control: ControlChanged | None = None
+        """What the operator said last, None = never anything."""
         self._closed: dict[str, None] = {}  # ids in the order of closing
         for record in records:
             self.apply(record)
 
-    def apply(self, record: JournalRecord) -> TradeAccount:
-        """Fold one more record in and return its trade's account. Raises LedgerError."""
+    def apply(self, record: JournalRecord) -> TradeAccount | None:
+        """Fold one more record in and return its trade's account, if it is of one. Raises LedgerError."""
+        if isinstance(record, ControlChanged | NumberingBegun):
+            self._apply_of_all(record)
+            return None
         if isinstance(record, TradePlanned):
             if record.trade_id in self.trades:
                 raise LedgerError(f"trade {record.trade_id} planned twice")
+            self.next_number = max(self.next_number, trade_number(record.trade_id) + 1)
             account = TradeAccount(trade=Trade(record.plan), terms=record.terms, planned_at_ms=record.at_ms)
             self.trades[record.trade_id] = account
             self.planned += 1
@@ -213,6 +224,16 @@ class Ledger:
         if account.trade.state is State.CLOSED or account.final is not None:
             self._retire(record.trade_id, account)
         return account
+
+    def _apply_of_all(self, record: ControlChanged | NumberingBegun) -> None:
+        """What concerns no single trade. Raises LedgerError."""
+        if isinstance(record, ControlChanged):
+            self.control = record
+        elif self.planned:
+            raise LedgerError("the numbering begins after the first trade")
+        else:
+            self.first_number = self.next_number = record.first_number
+        self.applied += 1
 
     def _retire(self, trade_id: str, account: TradeAccount) -> None:
         """Value a finished trade for good, unless late news opened it again; keep the last CLOSED_KEPT of them."""
@@ -251,7 +272,7 @@ class Ledger:
         return sum((account.pnl(mids) for account in self.trades.values()), self.retired)
 
 
-def _take(account: TradeAccount, record: JournalRecord) -> None:
+def _take(account: TradeAccount, record: TradeRecord) -> None:
     """One more fact about a trade. Raises LedgerError, and then nothing has changed."""
     if isinstance(record, FillSeen):
         _take_fill(account, record)

@@ -23,7 +23,7 @@ from twinleg.core.orders import (
     TimeInForce,
     client_id,
 )
-from twinleg.core.records import IntentMade, JournalRecord, StateChanged
+from twinleg.core.records import IntentMade, StateChanged, TradeRecord
 from twinleg.core.trade import Trade, apply, halt_text
 
 
@@ -63,7 +63,7 @@ class Move:
     def effects(self) -> tuple[Effect, ...]:
         return (*self._records, *self._deeds)
 
-    def record(self, record: JournalRecord) -> None:
+    def record(self, record: TradeRecord) -> None:
         self.trade = apply(self.trade, record)
         self._records.append(Persist(record))
 

@@ -204,6 +204,12 @@ def trade_id(number: int) -> str:
     return f"T{number:06d}"
 
 
+def trade_number(trade: str) -> int:
+    """The number behind a trade's name, 0 for a name that no number makes."""
+    digits = trade.removeprefix("T")
+    return int(digits) if trade[:1] == "T" and digits.isdecimal() else 0
+
+
 def client_id(trade: str, leg: Leg, attempt: int) -> str:
     """The name of an order. The same (trade, leg, attempt) always has the same, so a restart can ask for it."""
     return f"{trade}-{leg.value}-{attempt}"

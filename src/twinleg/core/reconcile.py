@@ -14,7 +14,7 @@ import msgspec
 from twinleg.core.assets import asset_of
 from twinleg.core.ledger import Ledger, TradeAccount
 from twinleg.core.messages import Market, Refusal
-from twinleg.core.orders import Leg, OrderStatus, PositionRead, Side, State
+from twinleg.core.orders import Leg, OrderStatus, PositionRead, Side, State, trade_number
 from twinleg.core.trade import Order
 from twinleg.core.trading import ExecutionSeen, OrderSeen, PositionSeen, number_of
 
@@ -279,14 +279,15 @@ def _find(ledger: Ledger, client_id: str) -> Order | None:
 
 
 def _ours(ledger: Ledger, client_id: str) -> bool:
-    """Whether this ledger made the order: one that it has, or one of a trade so old that it is only in the totals."""
+    """Whether this ledger made the order: one that it has, or one of a trade so old that it is only in the totals, or of
+    an earlier journal's."""
     if client_id.rsplit("-", 2)[0] in ledger.trades:
         return _find(ledger, client_id) is not None
     try:
         number_of(client_id)
     except ValueError:
         return False
-    return int(client_id.partition("-")[0].removeprefix("T")) <= ledger.planned
+    return trade_number(client_id.partition("-")[0]) < ledger.next_number
 
 
 def _foreign(venue: str, client_id: str, market: str) -> Finding:

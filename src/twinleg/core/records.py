@@ -6,6 +6,8 @@ with an unknown tag or field was written by a newer version and is refused, neve
 
 from __future__ import annotations
 
+from enum import Enum
+
 import msgspec
 
 from twinleg.core.orders import (
@@ -115,7 +117,42 @@ class Resolved(_Row, frozen=True, kw_only=True, tag="resolved/1"):
         return self.long if leg is Leg.LONG else self.short
 
 
-JournalRecord = TradePlanned | IntentMade | OutcomeSeen | FillSeen | FundingBooked | StateChanged | ForceSeen | Resolved
+class Control(Enum):
+    """What the operator lets the engine do. All but RUNNING last over restarts, until lifted with a reason."""
+
+    RUNNING = "running"
+    PAUSED = "paused"
+    """Nothing is opened."""
+    STOPPED = "stopped"
+    """Nothing is opened, what rests of entries is cancelled, what is held is held."""
+
+
+class ControlChanged(_Row, frozen=True, kw_only=True, tag="control_changed/1"):
+    """The operator, or the machine itself, changed what may be done. It concerns no single trade."""
+
+    control: Control
+    reason: str
+
+    @property
+    def trade_id(self) -> str:
+        return ""
+
+
+class NumberingBegun(_Row, frozen=True, kw_only=True, tag="numbering_begun/1"):
+    """Before the first trade of a journal whose orders go to venues: its trades are numbered from here on.
+
+    No two journals of an account may name orders alike, or the one would take the other's fills for its own.
+    """
+
+    first_number: int
+
+    @property
+    def trade_id(self) -> str:
+        return ""
+
+
+TradeRecord = TradePlanned | IntentMade | OutcomeSeen | FillSeen | FundingBooked | StateChanged | ForceSeen | Resolved
+JournalRecord = TradeRecord | ControlChanged | NumberingBegun
 
 _encoder = msgspec.json.Encoder()
 _decoder: msgspec.json.Decoder[JournalRecord] = msgspec.json.Decoder(JournalRecord)

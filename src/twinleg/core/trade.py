@@ -23,10 +23,10 @@ from twinleg.core.records import (
     FillSeen,
     ForceSeen,
     IntentMade,
-    JournalRecord,
     OutcomeSeen,
     Resolved,
     StateChanged,
+    TradeRecord,
 )
 
 ENDED = (OrderStatus.DONE, OrderStatus.REJECTED, OrderStatus.RESOLVED)
@@ -155,7 +155,7 @@ def halt_text(trade: Trade, because: str) -> str:
     return f"trade {plan.trade_id} ({plan.asset}) halted: {because}; holds {held}{unsettled}"
 
 
-def apply(trade: Trade, record: JournalRecord) -> Trade:
+def apply(trade: Trade, record: TradeRecord) -> Trade:
     """The trade with one more fact. Decides nothing; a record of an order it does not have raises LookupError."""
     match record:
         case IntentMade():
@@ -188,7 +188,7 @@ def apply(trade: Trade, record: JournalRecord) -> Trade:
             return trade
 
 
-def news(trade: Trade, order: Order, event: OrderEvent) -> JournalRecord | None:
+def news(trade: Trade, order: Order, event: OrderEvent) -> TradeRecord | None:
     """The fact in `event` that we did not know, if any. What arrives late never overwrites what is final."""
     if order.status is OrderStatus.RESOLVED:
         return None
