@@ -279,7 +279,7 @@ def _find(ledger: Ledger, client_id: str) -> Order | None:
 
 
 def _ours(ledger: Ledger, client_id: str) -> bool:
-    """Whether this ledger made the order: one that it has, or one of a trade so old that it is only in the totals, or of
+    """Whether this ledger made the order: one that it has, one of a trade so old that it is only in the totals, or of
     an earlier journal's."""
     if client_id.rsplit("-", 2)[0] in ledger.trades:
         return _find(ledger, client_id) is not None
