@@ -33,7 +33,13 @@ DOORS: dict[str, tuple[str, ...]] = {
     "subprocess": ("twinleg/cli/*",),
     "open": (),
     "io.open": (),
-    "os.open": ("twinleg/runtime/journal_file.py", "twinleg/runtime/lease.py", "twinleg/cli/*", "twinleg/__main__.py"),
+    "os.open": (
+        "twinleg/runtime/consent.py",
+        "twinleg/runtime/journal_file.py",
+        "twinleg/runtime/lease.py",
+        "twinleg/cli/*",
+        "twinleg/__main__.py",
+    ),
     "print": ("twinleg/cli/*", "twinleg_sims/__main__.py"),
     "input": (),
     "eval": (),
@@ -45,7 +51,7 @@ DOORS: dict[str, tuple[str, ...]] = {
 
 SEEDED = {"random.Random"}
 FILE_METHODS = {"read_text", "read_bytes", "write_text", "write_bytes"}
-FILE_ROOMS = ("twinleg/runtime/settings_sources.py", "twinleg/cli/*")
+FILE_ROOMS = ("twinleg/runtime/consent.py", "twinleg/runtime/settings_sources.py", "twinleg/cli/*")
 TASK_MAKERS = {"create_task", "ensure_future"}
 MUTATORS = {
     "add", "append", "clear", "commit", "discard", "execute", "extend", "insert", "pop", "popitem", "popleft", "put",
