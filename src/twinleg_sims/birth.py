@@ -9,10 +9,22 @@ from random import Random
 from twinleg_sims.funding import HOUR_MS, MINUTE_MS, Funding, next_hour_ms
 from twinleg_sims.history import Bars, past_hours
 from twinleg_sims.listings import LIGHTER, Listing
-from twinleg_sims.market import LIQUIDITY, Premium, SimMarket
+from twinleg_sims.market import LIQUIDITY, Liquidity, Premium, SimMarket
 
-PAST_HOURS = 72
-PAST_TRADES = 60
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """How much of a world there is: the past of every market, how it trades, and what else is listed."""
+
+    past_hours: int = 72
+    past_trades: int = 60
+    liquidity: Liquidity | None = None
+    """Of every market; None = each as its asset's tier trades."""
+    odd_markets: bool = True
+    """Whether the venues also list what a careful client leaves out."""
+
+
+FULL = Scale()
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,27 +49,27 @@ class Character:
         return cls(slow, fast_sd, dice.uniform(3, 9) * MINUTE_MS)
 
 
-def born(seed: int, listing: Listing, character: Character, start_ms: int) -> SimMarket:
-    """A market with PAST_HOURS of candles and settled funding, this hour's premium samples, trades and a full book."""
+def born(seed: int, listing: Listing, character: Character, start_ms: int, scale: Scale = FULL) -> SimMarket:
+    """A market with a past of candles and settled funding, this hour's premium samples, trades and a full book."""
     dice = Random(f"{seed}:{listing.venue}:{listing.symbol}")
-    tier = LIQUIDITY[listing.asset.tier]
+    tier = scale.liquidity or LIQUIDITY[listing.asset.tier]
     price = listing.asset.start_price * listing.multiplier
-    hours = past_hours(dice, listing, start_ms, PAST_HOURS, tier.top_usd * 150)
+    hours = past_hours(dice, listing, start_ms, scale.past_hours, tier.top_usd * 150)
     slow = character.slow_mean[listing.venue]
     premium = Premium(slow, 0.00005 + abs(slow) / 5, character.fast_sd, character.fast_half_life_ms, slow)
-    first_hour_ms = next_hour_ms(start_ms) - PAST_HOURS * HOUR_MS
+    first_hour_ms = next_hour_ms(start_ms) - scale.past_hours * HOUR_MS
     settled = [
         (hour_ms, _sample(premium.advance(HOUR_MS, dice), 2 * tier.half_spread))
         for hour_ms in range(first_hour_ms, start_ms + 1, HOUR_MS)
     ]
-    market = SimMarket(listing, premium, dice, Bars(hours), start_ms)
+    market = SimMarket(listing, premium, dice, Bars(hours), start_ms, scale.liquidity)
     closes = {bar.at_ms + HOUR_MS: bar.close for bar in hours}
     for hour_ms, sample in settled:
         market.funding.sample(sample)
         _settle(market.funding, listing, hour_ms, closes.get(hour_ms, price), sample)
     for _ in range((start_ms % HOUR_MS) // MINUTE_MS):
         market.funding.sample(_sample(premium.slow, 2 * tier.half_spread))
-    market.open(start_ms, PAST_TRADES)
+    market.open(start_ms, scale.past_trades)
     return market
 
 

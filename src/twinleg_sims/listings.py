@@ -133,8 +133,8 @@ def first_assets(count: int) -> list[Asset]:
     return (known + invented)[:count]
 
 
-def listings(world_assets: list[Asset]) -> list[Listing]:
-    """Every market of both venues: the common ones, then those a careful client leaves out."""
+def listings(world_assets: list[Asset], *, odd: bool = True) -> list[Listing]:
+    """Every market of both venues: the common ones, then (`odd`) those a careful client leaves out."""
     rows: list[Listing] = []
     for position, asset in enumerate(world_assets):
         lighter_symbol, extended_symbol = _MULTIPLIERS.get(asset.name, (asset.name, asset.name))
@@ -144,7 +144,7 @@ def listings(world_assets: list[Asset]) -> list[Listing]:
         if alone != LIGHTER:
             traded = _NAMESAKE if asset.name == "AI" else asset
             rows.append(_extended(traded, extended_symbol, position))
-    return rows + _left_out(world_assets[0])
+    return rows + _left_out(world_assets[0]) if odd else rows
 
 
 def _left_out(first: Asset) -> list[Listing]:

@@ -92,7 +92,16 @@ class _Quote:
 class SimMarket:
     """A listing come to life. Prices are floats in quote currency; ticks and lots are the listing's."""
 
-    def __init__(self, listing: Listing, premium: Premium, dice: Random, history: Bars, start_ms: int) -> None:
+    def __init__(
+        self,
+        listing: Listing,
+        premium: Premium,
+        dice: Random,
+        history: Bars,
+        start_ms: int,
+        liquidity: Liquidity | None = None,
+    ) -> None:
+        """`liquidity` None: as the asset's tier trades."""
         self.listing = listing
         self.venue = listing.venue
         self._tick = listing.tick
@@ -110,7 +119,7 @@ class SimMarket:
         self._stepped_ms = start_ms
         self._trades_barred = 0
         dormant = listing.state != "active" or listing.rfq or listing.kind != "perp"
-        self._liquidity = DORMANT if dormant else LIQUIDITY[listing.asset.tier]
+        self._liquidity = DORMANT if dormant else liquidity or LIQUIDITY[listing.asset.tier]
         self.open_interest = self._liquidity.top_usd * 2_000 / self.index_price
         self._quotes = self._ladder()
         self._next_deep = 0

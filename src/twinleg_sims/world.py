@@ -13,7 +13,7 @@ from itertools import count
 from math import exp
 from random import Random
 
-from twinleg_sims.birth import Character, born
+from twinleg_sims.birth import FULL, Character, Scale, born
 from twinleg_sims.funding import HOUR_MS, MINUTE_MS, Settled
 from twinleg_sims.listings import LIGHTER, Asset, Listing, first_assets, listings
 from twinleg_sims.market import FIRST_OUTSIDE_OWNER, SimMarket
@@ -23,9 +23,9 @@ PRICE_STEP_MS = 250
 
 
 class World:
-    """A world of `assets` assets, born at `start_ms` with three days of past. Virtual epoch milliseconds throughout."""
+    """A world of `assets` assets, born at `start_ms` with a past. Virtual epoch milliseconds throughout."""
 
-    def __init__(self, seed: int, assets: int, start_ms: int) -> None:
+    def __init__(self, seed: int, assets: int, start_ms: int, scale: Scale = FULL) -> None:
         self.seed = seed
         self.start_ms = self.now_ms = start_ms
         self.assets: list[Asset] = first_assets(assets)
@@ -34,11 +34,13 @@ class World:
         self._order = count()
         self.settlement_listeners: list[Callable[[SimMarket, Settled], None]] = []
         """Told of each market's hourly funding as it is charged."""
-        rows = listings(self.assets)
+        rows = listings(self.assets, odd=scale.odd_markets)
         self._priced = {row.asset.name: row.asset for row in rows}
         self._returns = dict.fromkeys(self._priced, 0.0)
         characters = {name: Character.of(Random(f"{seed}:{name}"), asset.tier) for name, asset in self._priced.items()}
-        self._markets = {(row.venue, row.symbol): born(seed, row, characters[row.asset.name], start_ms) for row in rows}
+        self._markets = {
+            (row.venue, row.symbol): born(seed, row, characters[row.asset.name], start_ms, scale) for row in rows
+        }
         self.at(start_ms + PRICE_STEP_MS, self._move_prices)
         self.at((start_ms // MINUTE_MS + 1) * MINUTE_MS, self._minute)
         for position, market in enumerate(self._markets.values()):

@@ -98,6 +98,8 @@ class Conduct:
     """Private reads show the account as it was this long ago: an order just placed is a 404."""
     post_only_rejected: bool = False
     """Whether a post-only order that would cross ends as REJECTED rather than CANCELLED."""
+    signatures: bool = True
+    """Whether orders' signatures are verified. Without, an order is known by what was sent as its signature."""
 
 
 USUAL = Conduct()

@@ -37,6 +37,8 @@ class Member:
     digests: dict[int, None] = field(default_factory=dict)
     names: dict[str, None] = field(default_factory=dict)
     """Order hashes and external ids that were used: the last MEMORY of each."""
+    verifies: bool = True
+    """Whether its orders' signatures are looked at."""
 
     def remember(self, digest: int, name: str) -> None:
         """An order was accepted."""

@@ -70,7 +70,7 @@ class Private:
         self._reads = PrivateReads(self._markets, self.members, workers, MARGIN)
         self._feeds: dict[str, AccountFeed] = {}
         self._workers = workers
-        self._rest_lag_ms = conduct.rest_lag_ms
+        self._rest_lag_ms, self._verifies = conduct.rest_lag_ms, conduct.signatures
         self._groups = count(-1, -1)
 
     def open_account(self, asked: AccountRequest) -> dict[str, object]:
@@ -89,6 +89,7 @@ class Private:
         kin = [member.account for member in relatives.values()]
         account = self.accounts.create(tier, round(asked.equity_usd * MICRO), asked.name, kin)
         member = keys.admit(self._world.seed, account, asked.wallet, relatives)
+        member.verifies = self._verifies
         while account.reports:
             member.mirror.add(account.reports.popleft(), 0)
         member.mirror.advance(0)

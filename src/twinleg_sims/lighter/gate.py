@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from hashlib import sha512
 from itertools import count
 from typing import Literal
 
@@ -23,7 +24,8 @@ SKIPPED_NONCE_MAX = (1 << 47) - 1
 SAMPLE_EVERY = 16
 """With "sample", one signature in so many is verified; keys' and tokens' always."""
 
-Signatures = Literal["off", "sample", "all"]
+Signatures = Literal["none", "off", "sample", "all"]
+"""How many signatures are verified. "none": nor is anything hashed, and keys are stand-ins that sign nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +68,7 @@ class Gate:
             raise RefusedError(21505)
         try:
             asked = transactions.parsed(tx_type, info)
-            message = transactions.tx_hash(self._setup.chain_id, asked)
+            message, name = self._named(asked, info)
         except TransactionError as error:
             raise RefusedError(21501, str(error)) from error
         user = self._users.find(asked.account_index)
@@ -77,7 +79,7 @@ class Gate:
         _check_nonce(asked, key, before)
         _check_client_index(asked, before)
         act = self._sequencer.plan(user, asked, stamp_ms)
-        return Admitted(user, asked, info.decode(errors="replace"), goldilocks.to_bytes(message).hex(), act)
+        return Admitted(user, asked, info.decode(errors="replace"), name, act)
 
     def accept(self, admitted: Admitted, now_ms: int) -> Record:
         """Spend the nonce and send the transaction on its way."""
@@ -93,6 +95,13 @@ class Gate:
         self._told(user, record)
         admitted.act(record)
         return record
+
+    def _named(self, asked: Transaction, info: bytes) -> tuple[goldilocks.Quintic, str]:
+        """What was signed, and the transaction's hash in hex. Raises TransactionError."""
+        if self._setup.signatures == "none":
+            return goldilocks.ZERO, stand_in_hash(info)
+        message = transactions.tx_hash(self._setup.chain_id, asked)
+        return message, goldilocks.to_bytes(message).hex()
 
     def _key(self, user: User, asked: Transaction) -> Key:
         """The key that must have signed; a new one signs its own registration. Raises RefusedError."""
@@ -112,9 +121,14 @@ class Gate:
         number = next(self._seen)
         registers = isinstance(asked, transactions.ChangePubKey)
         chosen = self._setup.signatures == "all" or number % SAMPLE_EVERY == 0 or registers
-        wanted = self._setup.signatures != "off" and chosen
+        wanted = self._setup.signatures not in ("none", "off") and chosen
         if len(asked.sig) != schnorr.SIGNATURE_BYTES or (wanted and not schnorr.verify(public, message, asked.sig)):
             raise RefusedError(21120)
+
+
+def stand_in_hash(info: bytes) -> str:
+    """What transactions are called where nothing is signed: 40 bytes in hex, as a function of what was sent."""
+    return sha512(info).hexdigest()[: 2 * goldilocks.QUINTIC_BYTES]
 
 
 def _check_nonce(asked: Transaction, key: Key, before: Sequence[Admitted]) -> None:

@@ -12,7 +12,7 @@ import msgspec
 
 from twinleg_sims.account import Report
 from twinleg_sims.accounts import ACCOUNTS_MAX, Accounts, Rules
-from twinleg_sims.lighter import account_wire, facts, schnorr
+from twinleg_sims.lighter import account_wire, ethereum, facts, schnorr
 from twinleg_sims.lighter.deals import Deals, remember
 from twinleg_sims.lighter.errors import RefusedError
 from twinleg_sims.lighter.gate import BATCH_MAX, Admitted, Gate, Setup
@@ -60,7 +60,7 @@ class Private:
         self.users = Users()
         self.deals = Deals()
         self.accounts = Accounts(view.world, LIGHTER, RULES, view.faults)
-        self.tokens = Tokens(self.users, view.world.seed, verifies=setup.signatures != "off")
+        self.tokens = Tokens(self.users, view.world.seed, verifies=setup.signatures not in ("none", "off"))
         checks = OrderChecks(self.accounts, lambda number: view.market(number, view.world.now_ms))
         self._sequencer = Sequencer(self.accounts, checks, self._recorded)
         self._gate = Gate(self.users, self.accounts, self._sequencer, setup, self._recorded)
@@ -104,14 +104,17 @@ class Private:
         wallet = self._wallets.get(name)
         if wallet is None:
             private = schnorr.private_key(f"{self.view.world.seed}:{name}") % 2**255
-            wallet = self._wallets[name] = Wallet(private, tier, self._scale)
+            address = f"0x{private:064x}"[:42] if self.setup.signatures == "none" else ethereum.address_of(private)
+            wallet = self._wallets[name] = Wallet(private, address, tier, self._scale)
         return wallet
 
     def _new_key(self, user: User, index: int) -> str:
         """Register a key; its private half as the SDK takes it."""
         private = schnorr.private_key(f"{self.view.world.seed}:{user.index}:{index}")
-        user.keys[index] = Key(schnorr.public_key(private), 0, self.view.world.now_ms)
-        return private.to_bytes(schnorr.SCALAR_BYTES, "little").hex()
+        secret = private.to_bytes(schnorr.SCALAR_BYTES, "little")
+        public = secret if self.setup.signatures == "none" else schnorr.public_key(private)
+        user.keys[index] = Key(public, 0, self.view.world.now_ms)
+        return secret.hex()
 
     # Transactions
 

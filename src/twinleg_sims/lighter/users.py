@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from itertools import takewhile
 
 from twinleg_sims.account import Account, Mirror
-from twinleg_sims.lighter import ethereum, facts
+from twinleg_sims.lighter import facts
 from twinleg_sims.lighter.errors import RefusedError
 from twinleg_sims.lighter.tiers import QUOTA_FREE_EVERY_MS, QUOTA_MAX, QUOTA_START, QUOTA_USD_EACH, TIERS, TierTerms
 from twinleg_sims.lighter.wire import Row
@@ -83,9 +83,8 @@ class ApiToken:
 class Wallet:
     """An Ethereum address with its accounts, which share the tier and every budget."""
 
-    def __init__(self, private: int, tier: str, scale: float) -> None:
-        self.private = private
-        self.address = ethereum.address_of(private)
+    def __init__(self, private: int, address: str, tier: str, scale: float) -> None:
+        self.private, self.address = private, address
         self.users: list[User] = []
         self.quota = QUOTA_START
         self._free_ms = 0
