@@ -72,7 +72,7 @@ def test_consent_once_given_stands(tmp_path: Path) -> None:
     given = accept(chosen, 1_700_000_000_000)
     assert standing(chosen) == given
     assert missing(chosen) == []
-    assert [one.text for one in given.accounts][0] == "account 12345"
+    assert given.accounts[0].text == "account 12345"
     assert given.accounts[1].vault == 10002
     assert given.caps["max_position_size_usd"] == 50.0, "CONSERVATIVE_MODE halves it"
 
@@ -101,7 +101,7 @@ def test_an_old_env_starts_nothing_by_itself(tmp_path: Path) -> None:
     ("changed", "code", "words"),
     [
         ({"EXTENDED_API_KEY": "", "EXTENDED_PRIVATE_KEY": "", "EXTENDED_VAULT": ""}, "live_keys", "only lighter has"),
-        ({name: "" for name in KEYS}, "live_keys", "no venue has"),
+        (dict.fromkeys(KEYS, ""), "live_keys", "no venue has"),
         ({"EXTENDED_PUBLIC_KEY": "0x1"}, "live_keys", "is not the private key's"),
         ({"LIGHTER_WS_URL": "ws://127.0.0.1.example/stream"}, "live_address", "lighter is at ws://127.0.0.1.example"),
         ({"EXTENDED_STREAM_URL": "wss://real.example"}, "live_address", "extended is at wss://real.example"),
