@@ -8,6 +8,7 @@ import msgspec
 
 from twinleg.core.board import Standing
 from twinleg.core.edge import Opportunity, Terms
+from twinleg.core.entry import LegFees, Mode, Role
 from twinleg.core.glance import Glance, Totals, TradeLine, VenueLine
 from twinleg.core.liquidity import Liquidity, SideView
 from twinleg.core.messages import FeedHealth, Refusal, StreamState
@@ -27,6 +28,7 @@ def opportunity(asset: str = "ETH", **changes: Any) -> Opportunity:
         short_market=f"extended:{asset}-USD",
         common_lots=100,
         least_common_lots=4,
+        least_order_common_lots=4,
         long_lots=1_000,
         short_lots=100,
         notional_usd=249.5,
@@ -47,6 +49,9 @@ def opportunity(asset: str = "ETH", **changes: Any) -> Opportunity:
         alive_since_ms=NOW_MS - 185_000,
         decided_ms=NOW_MS,
         decision_ticks=(235_714.0, 23_574.0),
+        mode=Mode.SIMULTANEOUS,
+        first=None,
+        fees=(LegFees(Role.TAKER, 0.0, 0.0), LegFees(Role.TAKER, 2.5, 2.5)),
         refusals=(),
     )
     return msgspec.structs.replace(made, **changes)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from fractions import Fraction
 from itertools import pairwise
 from math import ceil, sqrt
+from typing import Any
 
 import msgspec
 import pytest
@@ -16,9 +17,11 @@ from market_samples import BOOK_ONE, LONG_RATES, NOW_MS, NOW_NS, ONE, SHORT_RATE
 from soak import examples
 from twinleg.core.amounts import Grid
 from twinleg.core.edge import BPS, CONVERGENCE_SHARE, FUNDING_AGE_MS_MAX, Opportunity, evaluate, prepare, screen
+from twinleg.core.entry import FAST_FILL_MS, LegFees, Mode, Role
 from twinleg.core.funding import HALF_LIFE_HOURS_MIN, HOUR_MS, FundingView
 from twinleg.core.messages import Level, Market
-from twinleg.core.pairs import SIZE_GRID_USD, Limits, Pair, gates
+from twinleg.core.orders import Leg
+from twinleg.core.pairs import SIZE_GRID_USD, Limits, MarketState, Pair, gates
 
 HORIZON_HOURS = 8.0
 
@@ -40,6 +43,14 @@ def sides(draw: st.DrawFn) -> tuple[list[Level], list[Level]]:
 
 RATES = st.lists(st.floats(-2e-4, 2e-4), min_size=1, max_size=24)
 FEES = st.floats(-1, 6)
+ROLES = st.fixed_dictionaries(
+    {
+        "taker_fee_bps": FEES,
+        "maker_fee_bps": FEES | st.none(),
+        "post_only": st.booleans(),
+        "taker_delay_ms": st.sampled_from([0, 300, FAST_FILL_MS, FAST_FILL_MS + 1]),
+    }
+)
 
 
 @st.composite
@@ -47,11 +58,16 @@ def pairs(draw: st.DrawFn) -> Pair:
     """Any two markets of about the same price per PEPE: other ticks, lots, multipliers, fees, rates, histories."""
     one = market(ONE, price_grid=Grid(7, 5), size_grid=draw(st.sampled_from([Grid(0), Grid(1), Grid(0, 3)])))
     two = market(TWO, size_grid=draw(st.sampled_from([Grid(0, 500), Grid(0, 2_000), Grid(0)])))
-    long = state(msgspec.structs.replace(one, taker_fee_bps=draw(FEES)), draw(sides()), draw(RATES), 0.01)
-    short = state(msgspec.structs.replace(two, taker_fee_bps=draw(FEES)), draw(sides()), draw(RATES), 0.00001)
+    long = state(msgspec.structs.replace(one, **draw(ROLES)), draw(sides()), draw(RATES), 0.01)
+    short = state(msgspec.structs.replace(two, **draw(ROLES)), draw(sides()), draw(RATES), 0.00001)
     if draw(st.booleans()):
         long, short = short, long
-    made = Pair(long, short, Limits(horizon_hours=HORIZON_HOURS, liquidity_buffer=draw(st.sampled_from([1.0, 0.8]))))
+    held_to = Limits(
+        horizon_hours=HORIZON_HOURS,
+        liquidity_buffer=draw(st.sampled_from([1.0, 0.8])),
+        aggressive_execution_spread_bps=draw(st.sampled_from([-1e9, 0.0, 10.0, 1e9])),
+    )
+    made = Pair(long, short, held_to)
     made.basis_bps.extend(draw(st.lists(st.floats(-40, 40), min_size=30, max_size=40)) if draw(st.booleans()) else [])
     made.settle_estimates()
     return made
@@ -80,8 +96,13 @@ def carry_plainly(view: FundingView, half_life: float | None) -> float:
     return sum(rate * (1 if half_life is None else 0.5 ** (h / half_life)) for h in away if h <= HORIZON_HOURS)
 
 
-def net_plainly(made: Pair, common_lots: int) -> float | None:
-    """Net bps of one size, from the definition in economics: none of the room's own helpers."""
+def rests(leg: MarketState, partner: MarketState) -> bool:
+    takes_its_time = partner.market.taker_delay_ms > 1_000
+    return leg.market.post_only and leg.market.maker_fee_bps is not None and not takes_its_time
+
+
+def net_plainly(made: Pair, common_lots: int) -> tuple[float, Mode, Leg | None] | None:
+    """Net bps of one size and how it is entered, from the definition in economics: none of the room's own helpers."""
     long, short, buffer = made.long, made.short, made.limits.liquidity_buffer
     long_unit = price_unit(long.market, 1_000 if long.market.base == "1000PEPE" else 1)
     short_unit = price_unit(short.market, 1_000 if short.market.base == "1000PEPE" else 1)
@@ -97,19 +118,34 @@ def net_plainly(made: Pair, common_lots: int) -> float | None:
     mid_long = Fraction(max(long.book.bids) + min(long.book.asks), 2) * long_unit
     mid_short = Fraction(max(short.book.bids) + min(short.book.asks), 2) * short_unit
     mid = (mid_long + mid_short) / 2
-    round_trip = (sell_in * short_unit - buy_in * long_unit) + (sell_out * long_unit - buy_out * short_unit)
-    net = float(round_trip / mid * BPS)
+    basis_in, basis_out = sell_in * short_unit - buy_in * long_unit, buy_out * short_unit - sell_out * long_unit
+    known = float((-basis_out) / mid * BPS)
     if made.basis_target_bps is not None:
-        net += CONVERGENCE_SHARE * (float((mid_short - mid_long) / mid * BPS) - made.basis_target_bps)
-    assert long.market.taker_fee_bps is not None
-    assert short.market.taker_fee_bps is not None
-    net -= 2 * (long.market.taker_fee_bps + short.market.taker_fee_bps)
+        known += CONVERGENCE_SHARE * (float((mid_short - mid_long) / mid * BPS) - made.basis_target_bps)
+    fees = {Leg.LONG: long.market.taker_fee_bps, Leg.SHORT: short.market.taker_fee_bps}
+    both_fees_bps = (fees[Leg.LONG] or 0.0) + (fees[Leg.SHORT] or 0.0)
+    known -= 2 * both_fees_bps
     decays = [made.half_life] if made.half_life is not None else [None, HALF_LIFE_HOURS_MIN]
-    net += min(carry_plainly(short.funding, d) - carry_plainly(long.funding, d) for d in decays) * BPS
-    if made.sigma_bps is not None:
-        return net - made.sigma_bps * sqrt(0.3)
+    known += min(carry_plainly(short.funding, d) - carry_plainly(long.funding, d) for d in decays) * BPS
     spreads = [(min(b.asks) - max(b.bids)) / ((min(b.asks) + max(b.bids)) / 2) for b in (long.book, short.book)]
-    return net - max(spreads) * BPS
+    delay_s = max(long.market.taker_delay_ms, short.market.taker_delay_ms) / 1_000
+    known -= max(spreads) * BPS if made.sigma_bps is None else made.sigma_bps * sqrt(delay_s)
+    taking = float(basis_in / mid * BPS) + known
+    slow = [leg for leg, one in ((Leg.LONG, long), (Leg.SHORT, short)) if one.market.taker_delay_ms > 1_000]
+    takers = (taking, Mode.SLOW_FIRST, slow[0]) if len(slow) == 1 else (taking, Mode.SIMULTANEOUS, None)
+    if taking >= made.limits.aggressive_execution_spread_bps:
+        return takers
+    ways = []
+    if rests(long, short):
+        better = (sell_in * short_unit - max(long.book.bids) * long_unit) - basis_in
+        saved = (long.market.taker_fee_bps or 0.0) - (long.market.maker_fee_bps or 0.0)
+        ways.append((taking + float(better / mid * BPS) + saved, Mode.MAKER_FIRST, Leg.LONG))
+    if rests(short, long):
+        better = (min(short.book.asks) * short_unit - buy_in * long_unit) - basis_in
+        saved = (short.market.taker_fee_bps or 0.0) - (short.market.maker_fee_bps or 0.0)
+        ways.append((taking + float(better / mid * BPS) + saved, Mode.MAKER_FIRST, Leg.SHORT))
+    best = max(ways, key=lambda way: way[0], default=takers)
+    return best if best[0] > taking else takers
 
 
 def judged(made: Pair) -> Opportunity | None:
@@ -128,12 +164,16 @@ def test_every_point_of_the_curve_is_what_the_definition_says(made: Pair) -> Non
         if plain is None:
             assert size * unit_usd not in shown
         else:
-            assert shown[size * unit_usd] == pytest.approx(plain, abs=1e-6)
+            assert shown[size * unit_usd] == pytest.approx(plain[0], abs=1e-6)
+    if found is not None:
+        chosen = net_plainly(made, found.common_lots)
+        assert chosen is not None
+        assert (found.mode, found.first) == chosen[1:] or found.net_bps == pytest.approx(chosen[0])
 
 
 @settings(max_examples=examples(70))
 @given(pairs())
-def test_the_bound_holds_the_curve_falls_and_the_terms_add_up(made: Pair) -> None:
+def test_the_bound_holds_and_the_terms_add_up(made: Pair) -> None:
     found = judged(made)
     bound = screen(made)
     assert bound is not None
@@ -141,8 +181,11 @@ def test_the_bound_holds_the_curve_falls_and_the_terms_add_up(made: Pair) -> Non
         return
     edges = [net for _, net in found.curve]
     assert all(net <= bound + 1e-7 for net in edges)
-    assert all(later <= earlier + 1e-7 for earlier, later in pairwise(edges))
+    if made.limits.aggressive_execution_spread_bps in (-1e9, 1e9):  # else a larger size may rest where a smaller takes
+        assert all(later <= earlier + 1e-7 for earlier, later in pairwise(edges))
     terms = found.terms
+    assert sum(leg.in_bps for leg in found.fees) == pytest.approx(terms.fees_in_bps)
+    assert sum(leg.out_bps for leg in found.fees) == pytest.approx(terms.fees_out_bps)
     assert found.net_bps == pytest.approx(
         terms.basis_in_bps
         - terms.basis_out_bps
@@ -294,6 +337,83 @@ def test_break_even_is_the_time_today_s_differential_takes_to_pay_the_rest() -> 
     losing = judged(back)
     assert losing is not None
     assert losing.break_even_hours is None
+
+
+# -- roles ------------------------------------------------------------------------------------------------------------
+
+
+def entered(aggressive_bps: float, **changes: Any) -> Opportunity:
+    """The sample pair with fees of four kinds, so that none can stand in for another."""
+    one = market(ONE, **{"maker_fee_bps": 0.25, "taker_fee_bps": 1.0} | changes.pop("one", {}))
+    two = market(TWO, **{"maker_fee_bps": 0.5, "taker_fee_bps": 2.5} | changes.pop("two", {}))
+    found = judged(pair(limits(aggressive_execution_spread_bps=aggressive_bps, **changes), one=one, two=two))
+    assert found is not None
+    return found
+
+
+def test_at_or_above_the_aggressive_edge_both_legs_take_and_pay_for_it() -> None:
+    edge = entered(0.0).net_bps
+    for aggressive in (0.0, edge - 1e-9):
+        found = entered(aggressive)
+        assert (found.mode, found.first) == (Mode.SIMULTANEOUS, None)
+        assert found.fees == (LegFees(Role.TAKER, 1.0, 1.0), LegFees(Role.TAKER, 2.5, 2.5))
+        assert (found.terms.fees_in_bps, found.terms.fees_out_bps) == (3.5, 3.5)
+        assert found.decision_ticks == (10_000.0, 20_060.0)
+    assert entered(edge + 1e-9).mode is Mode.MAKER_FIRST
+
+
+def test_below_it_the_leg_that_saves_more_rests_at_its_touch_for_the_maker_fee() -> None:
+    """Resting saves 2 ticks of 10,000 and 0.75 bps on the long leg, 4 ticks of 20,060 and 2 bps on the short one."""
+    taking, found = entered(0.0), entered(1e9)
+    assert (found.mode, found.first) == (Mode.MAKER_FIRST, Leg.SHORT)
+    assert found.fees == (LegFees(Role.TAKER, 1.0, 1.0), LegFees(Role.MAKER, 0.5, 2.5))
+    assert (found.terms.fees_in_bps, found.terms.fees_out_bps) == (1.5, 3.5)
+    assert found.decision_ticks == (10_000.0, 20_064.0)
+    assert found.net_bps == pytest.approx(taking.net_bps + 2.0 + 4 / 20_030 * BPS, abs=0.02)
+    assert "entry: the leg that rests is filled" in found.assumed
+    assert "entry: the leg that rests is filled" not in taking.assumed
+    dear = entered(1e9, two={"maker_fee_bps": 2.0})
+    assert (dear.first, dear.fees[0], dear.decision_ticks) == (
+        Leg.LONG, LegFees(Role.MAKER, 0.25, 1.0), (9_998.0, 20_060.0),
+    )  # fmt: skip
+
+
+def test_a_leg_rests_only_where_it_may_and_while_its_partner_fills_fast() -> None:
+    assert entered(1e9, two={"post_only": False}).first is Leg.LONG
+    assert entered(1e9, two={"maker_fee_bps": None}).first is Leg.LONG
+    assert entered(1e9, one={"taker_delay_ms": FAST_FILL_MS + 1}).first is Leg.LONG, "the slow one does not hedge"
+    neither = entered(1e9, one={"post_only": False}, two={"post_only": False})
+    assert (neither.mode, neither.terms.fees_in_bps) == (Mode.SIMULTANEOUS, 3.5)
+    nothing_won = entered(1e9, one={"maker_fee_bps": 99.0}, two={"maker_fee_bps": 99.0})
+    assert nothing_won.mode is Mode.SIMULTANEOUS
+
+
+def test_of_two_takers_the_slow_one_goes_first() -> None:
+    for slow, first in (("one", Leg.LONG), ("two", Leg.SHORT)):
+        found = entered(0.0, **{slow: {"taker_delay_ms": FAST_FILL_MS + 1}})
+        assert (found.mode, found.first, found.terms.fees_in_bps) == (Mode.SLOW_FIRST, first, 3.5)
+    both = {"taker_delay_ms": FAST_FILL_MS + 1}
+    assert entered(0.0, one=both, two=both).mode is Mode.SIMULTANEOUS
+    assert entered(1e9, one=both, two=both).mode is Mode.SIMULTANEOUS
+
+
+def test_an_edge_that_only_resting_makes_is_executable() -> None:
+    """Between the minimum for two takers and the one for a leg that rests."""
+    taking, resting = entered(0.0).net_bps, entered(1e9).net_bps
+    between = (taking + resting) / 2
+    found = entered(1e9, min_execution_spread_bps=between)
+    assert (found.mode, found.refusals) == (Mode.MAKER_FIRST, ())
+    cannot = {"post_only": False}
+    refused = entered(1e9, min_execution_spread_bps=between, one=cannot, two=cannot).refusals
+    assert [one.code for one in refused] == ["edge"]
+
+
+def test_our_own_fees_are_not_assumed() -> None:
+    said = "fees: public base tier"
+    own = {"fees_assumed": False}
+    assert said in entered(0.0).assumed
+    assert said in entered(0.0, one=own).assumed
+    assert said not in entered(0.0, one=own, two=own).assumed
 
 
 # -- what is missing --------------------------------------------------------------------------------------------------

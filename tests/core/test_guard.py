@@ -10,11 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from market_samples import NOW_MS, NOW_NS, ONE, limits, market, pair
+from market_samples import NOW_MS, NOW_NS, ONE, TWO, limits, market, pair
 from soak import examples
 from twinleg.core.edge import BPS, Opportunity, evaluate, prepare
+from twinleg.core.entry import Mode
 from twinleg.core.guard import Approved, Exposure, approve
 from twinleg.core.messages import Refusal
+from twinleg.core.orders import Leg
 from twinleg.core.pairs import Limits, gates
 
 LIMITS = limits(max_order_size_usd=200.0)
@@ -197,3 +199,45 @@ def test_whole_ticks_stay_when_nothing_is_to_spare() -> None:
     thin = msgspec.structs.replace(opportunity(), decision_ticks=(10_000.0, 20_060.0))
     leave = granted(approve(thin, NOTHING, limits(max_order_size_usd=200.0, max_slippage_bps=0.0)))
     assert (leave.long_limit_ticks, leave.short_limit_ticks) == (10_000, 20_060)
+
+
+# -- a leg that goes first --------------------------------------------------------------------------------------------
+
+
+@cache
+def resting(first: Leg) -> Opportunity:
+    """As above, with one leg resting: the long one at its bid or the short one at its ask."""
+    dear = {"maker_fee_bps": 99.0}
+    held_to = limits(max_order_size_usd=200.0, aggressive_execution_spread_bps=1e9)
+    one, two = (market(ONE), market(TWO, **dear)) if first is Leg.LONG else (market(ONE, **dear), market(TWO))
+    made = pair(held_to, one=one, two=two)
+    prepare(made, NOW_MS)
+    found = evaluate(made, NOW_MS, gates(made, NOW_NS, {}))
+    assert found is not None
+    assert (found.mode, found.first, found.refusals) == (Mode.MAKER_FIRST, first, ())
+    return found
+
+
+def test_the_leg_that_rests_gets_its_price_and_its_partner_all_that_is_to_spare() -> None:
+    held_to = limits(max_order_size_usd=200.0, max_slippage_bps=1_000.0)
+    bid, taken = resting(Leg.LONG).decision_ticks
+    leave = granted(approve(resting(Leg.LONG), NOTHING, held_to))
+    assert leave.long_limit_ticks == bid == 9_998
+    assert (1 - leave.short_limit_ticks / taken) * BPS == pytest.approx(resting(Leg.LONG).net_bps - 1.0, abs=0.5)
+    assert leave.short_limit_ticks >= taken * (1 - (resting(Leg.LONG).net_bps - 1.0) / BPS)
+    taken, ask = resting(Leg.SHORT).decision_ticks
+    leave = granted(approve(resting(Leg.SHORT), NOTHING, held_to))
+    assert leave.short_limit_ticks == ask == 20_064
+    assert (leave.long_limit_ticks / taken - 1) * BPS == pytest.approx(resting(Leg.SHORT).net_bps - 1.0, abs=1.0)
+    tight = granted(approve(resting(Leg.LONG), NOTHING, limits(max_order_size_usd=200.0, max_slippage_bps=2.0)))
+    assert tight.short_limit_ticks == -int(-resting(Leg.LONG).decision_ticks[1] * (1 - 2 / BPS) // 1)
+
+
+def test_where_a_leg_goes_first_the_size_is_whole_orders_of_both_venues() -> None:
+    """A hedge of what filled is an order, and venues take none below their minimum."""
+    step = resting(Leg.LONG).least_order_common_lots
+    assert step == 1_009, "ten dollars and some room, at a cent per thousand"
+    leave = granted(approve(resting(Leg.LONG), exposure(available_usd=both(50.0)), LIMITS))
+    assert leave.common_lots == 4_036
+    at_once = granted(approve(opportunity(), exposure(available_usd=both(50.0)), LIMITS))
+    assert at_once.common_lots % step, "45 USD is no multiple of it"

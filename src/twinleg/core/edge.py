@@ -5,7 +5,9 @@
 - basis_in(N): depth-walked sell VWAP on the short venue minus depth-walked buy VWAP on the long one, over the mid.
 - E[basis_out(N)]: today's exit side at N on both books, moved by CONVERGENCE_SHARE of the way from the present mid
   basis to its robust mean. Without enough samples no convergence is expected, and the figure says `assumed`.
-- fees: the taker fee of both legs, in and out; the venue's public base tier says `assumed`.
+- fees: of the roles used. Out both legs take; in both take when the edge of doing so is at or above AGGRESSIVE, else
+  one may rest (core.entry): it pays the maker fee, and its price is its own touch. The venue's public base tier says
+  `assumed`, and so does a leg that rests: the edge is that of its being filled.
 - carry(H): settlements inside the horizon, decayed by the pair's own half-life (see funding.carry_fraction).
 - latency_haircut: one standard deviation of the basis over the longer taker delay; until measured, the wider spread.
 
@@ -18,9 +20,11 @@ import math
 
 import msgspec
 
+from twinleg.core.entry import RESTING, Entry, LegFees, Mode, Role, both_take, leg_fees, rest_saves_bps
 from twinleg.core.funding import HALF_LIFE_HOURS_MIN, carry_fraction
 from twinleg.core.liquidity import Liquidity, sweep, validate
 from twinleg.core.messages import Refusal
+from twinleg.core.orders import Leg
 from twinleg.core.pairs import SIZE_GRID_USD, Pair, Prepared
 
 CONVERGENCE_SHARE = 0.5
@@ -28,6 +32,7 @@ BPS = 10_000
 FUNDING_AGE_MS_MAX = 900_000
 """Streams tell a rate at least every minute, REST is read every five: older than this it is nobody's estimate."""
 HOURS_PER_YEAR = 24 * 365
+FILLED = "entry: the leg that rests is filled"
 
 
 class Terms(msgspec.Struct, frozen=True):
@@ -59,6 +64,8 @@ class Opportunity(msgspec.Struct, frozen=True):
     common_lots: int
     least_common_lots: int
     """The smallest size that both venues take and the operator wants: less is not sent."""
+    least_order_common_lots: int
+    """The smallest size that both venues take as an order, and so the smallest hedge of a leg that fills bit by bit."""
     long_lots: int
     short_lots: int
     notional_usd: float
@@ -84,7 +91,12 @@ class Opportunity(msgspec.Struct, frozen=True):
     alive_since_ms: int | None
     decided_ms: int
     decision_ticks: tuple[float, float]
-    """Entry VWAP of (long leg, short leg) in ticks, against which slippage is measured."""
+    """Entry price of (long leg, short leg) in ticks, against which slippage is measured: VWAP, or where a leg rests."""
+    mode: Mode
+    first: Leg | None
+    """The leg that goes first, None when both go at once."""
+    fees: tuple[LegFees, LegFees]
+    """Of (long leg, short leg), in the roles that `terms` counts."""
     refusals: tuple[Refusal, ...]
 
 
@@ -102,7 +114,9 @@ def prepare(pair: Pair, now_ms: int) -> Prepared | tuple[Refusal, ...]:
     long_fee, short_fee = pair.long.market.taker_fee_bps, pair.short.market.taker_fee_bps
     assert long_fee is not None, "refused as missing above"
     assert short_fee is not None, "refused as missing above"
-    assumed = ["fees: public base tier"]
+    assumed = []
+    if pair.long.market.fees_assumed or pair.short.market.fees_assumed:
+        assumed.append("fees: public base tier")
     if pair.basis_target_bps is None:
         assumed.append("no convergence: basis not sampled long enough")
     if pair.sigma_bps is None:
@@ -114,7 +128,10 @@ def prepare(pair: Pair, now_ms: int) -> Prepared | tuple[Refusal, ...]:
         carry_bps=_carry_bps(pair, now_ms),
         latency_haircut_bps=_latency_haircut_bps(pair),
         assumed=tuple(assumed),
+        takers=both_take(pair.long.market, pair.short.market),
     )
+    pair.long_rest_bps = rest_saves_bps(pair.long.market, pair.short.market)
+    pair.short_rest_bps = rest_saves_bps(pair.short.market, pair.long.market)
     pair.steady_bps = pair.prepared.fixed_bps - CONVERGENCE_SHARE * (pair.basis_target_bps or 0.0)
     pair.sizes = _sizes(pair)
     return pair.prepared
@@ -124,29 +141,37 @@ def screen(pair: Pair) -> float | None:
     """Upper bound of the pair's net edge in bps, from the best prices alone; None when it cannot be known.
 
     Runs on every change of either book, so it touches nothing but four prices and the steady terms: what stays of the
-    edge after the spreads of both books and the share of the way from the mid basis to its target.
+    edge after the spreads of both books and the share of the way from the mid basis to its target. A leg that rests
+    spares its spread and what its maker fee saves: the better of the two counts.
     """
     long, short, steady_bps = pair.long, pair.short, pair.steady_bps
     long_bid, long_ask, short_bid, short_ask = long.bid, long.ask, short.bid, short.ask
     if steady_bps is None or long_bid is None or long_ask is None or short_bid is None or short_ask is None:
         return None
     bps = (long_bid + long_ask + short_bid + short_ask) / (4 * BPS)
-    spreads = long_ask - long_bid + short_ask - short_bid
+    long_spread_bps, short_spread_bps = (long_ask - long_bid) / bps, (short_ask - short_bid) / bps
+    cost_bps = long_spread_bps + short_spread_bps
+    spared_bps, other_bps = long_spread_bps + pair.long_rest_bps, short_spread_bps + pair.short_rest_bps
+    if other_bps > spared_bps:  # noqa: PLR1730 - a call of max() costs as much as all the rest
+        spared_bps = other_bps
+    if spared_bps > 0:
+        cost_bps -= spared_bps
     if pair.basis_target_bps is None:
-        return steady_bps - spreads / bps
-    basis = (short_bid + short_ask - long_bid - long_ask) / 2
-    return steady_bps + (CONVERGENCE_SHARE * basis - spreads) / bps
+        return steady_bps - cost_bps
+    return steady_bps - cost_bps + CONVERGENCE_SHARE * (short_bid + short_ask - long_bid - long_ask) / (2 * bps)
 
 
-def evaluate(pair: Pair, now_ms: int, gated: list[Refusal]) -> Opportunity | None:
+def evaluate(pair: Pair, now_ms: int, gated: list[Refusal], sizes: tuple[int, ...] | None = None) -> Opportunity | None:
     """Walk both books over the size grid and choose the size. None when the books or slow terms do not allow a figure.
 
     The chosen size earns the most money within the order and position limits among those that pass the liquidity check;
-    if none does, the smallest is shown with its refusals. `gated` are the reasons found by pairs.gates.
+    if none does, the smallest is shown with its refusals. `gated` are the reasons found by pairs.gates, `sizes` the
+    grid in common lots, by default the pair's own.
     """
-    if screen(pair) is None or not pair.sizes:
+    sizes = sizes or pair.sizes
+    if screen(pair) is None or not sizes:
         return None
-    curve = _curve(pair)
+    curve = _curve(pair, sizes)
     if not curve:
         return None
     best = _best(curve, pair)
@@ -208,7 +233,7 @@ def _spread_bps(bid: int, ask: int) -> float:
 
 
 def _sizes(pair: Pair) -> tuple[int, ...]:
-    """Ascending sizes in common lots: the grid, the operator's cap, and the smallest size both venues accept.
+    """Ascending sizes in common lots: the grid, the operator's cap, and the smallest size both venues accept (noted).
 
     Venues count an order's notional at its limit, which lies at most max_slippage from the touch; as much again is left
     for what the mids move until it is sent.
@@ -217,28 +242,38 @@ def _sizes(pair: Pair) -> tuple[int, ...]:
     room = 1 + 2 * limits.max_slippage_bps / BPS
     unit_usd = float(pair.common_lot) * pair.mid_price
     legs = ((pair.long, pair.long_lots), (pair.short, pair.short_lots))
-    floor_usd = max(limits.min_order_size_usd, *(leg.market.min_notional_usd * room for leg, _ in legs))
-    smallest = max(math.ceil(floor_usd / unit_usd), *(-(-leg.market.min_size_lots // lots) for leg, lots in legs), 1)
+    floor_usd = max(leg.market.min_notional_usd * room for leg, _ in legs)
+    least = max(math.ceil(floor_usd / unit_usd), *(-(-leg.market.min_size_lots // lots) for leg, lots in legs), 1)
+    pair.least_order = least
+    smallest = max(math.ceil(limits.min_order_size_usd / unit_usd), least)
     cap_usd = min(limits.max_order_size_usd, limits.max_position_size_usd)
     chosen = {smallest, int(cap_usd / unit_usd), *(int(usd / unit_usd) for usd in SIZE_GRID_USD)}
     return tuple(sorted(size for size in chosen if size >= smallest))
 
 
+class _Way(msgspec.Struct, frozen=True, gc=False):
+    """A way in: the entry prices of (long leg, short leg) in ticks, and what it saves of two taker fees."""
+
+    entry: Entry
+    entry_ticks: tuple[float, float]
+    fees_saved_bps: float
+
+
 class _Point(msgspec.Struct, frozen=True, gc=False):
-    """One size of the capacity curve; `entry_ticks` are the VWAPs of (long leg, short leg)."""
+    """One size of the capacity curve."""
 
     common_lots: int
     notional_usd: float
     terms: Terms
-    entry_ticks: tuple[float, float]
+    way: _Way
 
 
-def _curve(pair: Pair) -> list[_Point]:
+def _curve(pair: Pair, sizes: tuple[int, ...]) -> list[_Point]:
     """A point for each size that both books can fill, in and out."""
     prepared = pair.prepared
     assert prepared is not None, "screened before"
-    long_sizes = [size * pair.long_lots for size in pair.sizes]
-    short_sizes = [size * pair.short_lots for size in pair.sizes]
+    long_sizes = [size * pair.long_lots for size in sizes]
+    short_sizes = [size * pair.short_lots for size in sizes]
     buffer = pair.limits.liquidity_buffer
     buy_in = sweep(pair.long.book, long_sizes, asks=True, buffer=buffer)
     sell_in = sweep(pair.short.book, short_sizes, asks=False, buffer=buffer)
@@ -249,20 +284,39 @@ def _curve(pair: Pair) -> list[_Point]:
     target = pair.basis_target_bps
     moved_bps = 0.0 if target is None else CONVERGENCE_SHARE * (target - pair.mid_basis_bps())
     curve = []
-    for size, a, b, c, d in zip(pair.sizes, buy_in, sell_in, sell_out, buy_out, strict=True):
+    for size, a, b, c, d in zip(sizes, buy_in, sell_in, sell_out, buy_out, strict=True):
         if a is None or b is None or c is None or d is None:
             break
+        basis_in_bps = (b * short_unit - a * long_unit) / mid * BPS
+        basis_out_bps = (d * short_unit - c * long_unit) / mid * BPS + moved_bps
+        way = _Way(prepared.takers, (a, b), 0.0)
+        if basis_in_bps - basis_out_bps + prepared.fixed_bps < pair.limits.aggressive_execution_spread_bps:
+            way = _resting(pair, mid, way)
+            basis_in_bps = (way.entry_ticks[1] * short_unit - way.entry_ticks[0] * long_unit) / mid * BPS
         terms = Terms(
-            basis_in_bps=(b * short_unit - a * long_unit) / mid * BPS,
-            basis_out_bps=(d * short_unit - c * long_unit) / mid * BPS + moved_bps,
-            fees_in_bps=prepared.fees_one_way_bps,
+            basis_in_bps=basis_in_bps,
+            basis_out_bps=basis_out_bps,
+            fees_in_bps=prepared.fees_one_way_bps - way.fees_saved_bps,
             fees_out_bps=prepared.fees_one_way_bps,
             carry_bps=prepared.carry_bps,
             stable_basis_bps=0.0,
             latency_haircut_bps=prepared.latency_haircut_bps,
         )
-        curve.append(_Point(size, size * unit_usd, terms, (a, b)))
+        curve.append(_Point(size, size * unit_usd, terms, way))
     return curve
+
+
+def _resting(pair: Pair, mid: float, taking: _Way) -> _Way:
+    """The leg that rests is the one that saves more by it: its spread and impact, and the difference of its fees."""
+    bid, ask = pair.long.book.bid_prices[-1], pair.short.book.ask_prices[0]
+    long_ticks, short_ticks = taking.entry_ticks
+    long_saves_bps = (long_ticks - bid) * pair.long.price_unit / mid * BPS + pair.long_rest_bps
+    short_saves_bps = (ask - short_ticks) * pair.short.price_unit / mid * BPS + pair.short_rest_bps
+    if max(long_saves_bps, short_saves_bps) <= 0:
+        return taking
+    if long_saves_bps >= short_saves_bps:
+        return _Way(RESTING[Leg.LONG], (bid, short_ticks), pair.long_rest_bps)
+    return _Way(RESTING[Leg.SHORT], (long_ticks, ask), pair.short_rest_bps)
 
 
 def _best(curve: list[_Point], pair: Pair) -> _Point:
@@ -285,7 +339,7 @@ class _Shown(msgspec.Struct, frozen=True):
 
 def _report(pair: Pair, now_ms: int, found: _Shown) -> Opportunity:
     limits = pair.limits
-    curve, best = found.curve, found.best
+    curve, best, entry = found.curve, found.best, found.best.way.entry
     common_lots, notional_usd, terms = best.common_lots, best.notional_usd, best.terms
     net_usd = terms.net_bps / BPS * notional_usd
     usd_per_hour = net_usd / limits.horizon_hours
@@ -302,6 +356,7 @@ def _report(pair: Pair, now_ms: int, found: _Shown) -> Opportunity:
         short_market=pair.short.market.key,
         common_lots=common_lots,
         least_common_lots=pair.sizes[0],
+        least_order_common_lots=pair.least_order,
         long_lots=common_lots * pair.long_lots,
         short_lots=common_lots * pair.short_lots,
         notional_usd=notional_usd,
@@ -318,12 +373,21 @@ def _report(pair: Pair, now_ms: int, found: _Shown) -> Opportunity:
         short_rate_per_hour=short_rate,
         next_settlement_ms=min(leg.funding.next_settlement_ms(now_ms) for leg in (pair.long, pair.short)),
         liquidity=found.liquidity,
-        assumed=pair.prepared.assumed,
+        assumed=(*pair.prepared.assumed, FILLED) if entry.mode is Mode.MAKER_FIRST else pair.prepared.assumed,
         alive_since_ms=pair.alive_since_ms,
         decided_ms=now_ms,
-        decision_ticks=best.entry_ticks,
+        decision_ticks=best.way.entry_ticks,
+        mode=entry.mode,
+        first=entry.first,
+        fees=_fees(pair, entry),
         refusals=found.refusals,
     )
+
+
+def _fees(pair: Pair, entry: Entry) -> tuple[LegFees, LegFees]:
+    rests = entry.first if entry.mode is Mode.MAKER_FIRST else None
+    long, short = (Role.MAKER if rests is leg else Role.TAKER for leg in Leg)
+    return leg_fees(pair.long.market, long), leg_fees(pair.short.market, short)
 
 
 def _break_even_hours(terms: Terms, differential_per_hour: float) -> float | None:

@@ -11,12 +11,18 @@ from typing import Final
 import msgspec
 
 from twinleg.core.edge import BPS, Opportunity
+from twinleg.core.entry import Mode
 from twinleg.core.messages import Refusal
+from twinleg.core.orders import Leg
 from twinleg.core.pairs import Limits
 
 _MINT: Final = object()
 ONE_LEG_FIRST = 0.99
 """Between two fills of one entry a whole leg is unhedged: it must fit the budget, with room for its price to move."""
+
+
+SPARE_SHARES: Final = {None: (0.5, 0.5), Leg.LONG: (0.0, 1.0), Leg.SHORT: (1.0, 0.0)}
+"""By the leg that rests: the share of (long leg, short leg) in what the edge has to spare."""
 
 
 class Exposure(msgspec.Struct, frozen=True, kw_only=True):
@@ -64,6 +70,8 @@ def approve(
     size_usd = _affordable_usd(opportunity, exposure, limits)
     unit_usd = opportunity.notional_usd / opportunity.common_lots
     common_lots = min(opportunity.common_lots, int(size_usd / unit_usd))
+    if opportunity.first is not None:
+        common_lots -= common_lots % opportunity.least_order_common_lots
     notional_usd = common_lots * unit_usd
     least_usd = max(limits.min_order_size_usd, opportunity.least_common_lots * unit_usd)
     if notional_usd < least_usd:
@@ -119,8 +127,14 @@ def _concentration(opportunity: Opportunity, exposure: Exposure, limits: Limits,
 
 
 def _bounds(opportunity: Opportunity, limits: Limits) -> tuple[int, int]:
-    """Worst entry prices in ticks: both legs at their bound still leave MIN_VIABLE, and MAX_SLIPPAGE always holds."""
-    spare_bps = max(opportunity.net_bps - limits.min_viable_spread_bps, 0.0) / 2
-    slack = min(spare_bps, limits.max_slippage_bps) / BPS
+    """Worst entry prices in ticks: both legs at their bound still leave MIN_VIABLE, and MAX_SLIPPAGE always holds.
+
+    A leg that rests gets its own price or none: what is to spare is its partner's alone.
+    """
+    spare = max(opportunity.net_bps - limits.min_viable_spread_bps, 0.0) / BPS
+    rests = opportunity.first if opportunity.mode is Mode.MAKER_FIRST else None
+    long_share, short_share = SPARE_SHARES[rests]
     long_ticks, short_ticks = opportunity.decision_ticks
-    return int(long_ticks * (1 + slack)), -int(-short_ticks * (1 - slack) // 1)
+    worst = limits.max_slippage_bps / BPS
+    long_limit = int(long_ticks * (1 + min(spare * long_share, worst)))
+    return long_limit, -int(-short_ticks * (1 - min(spare * short_share, worst)) // 1)

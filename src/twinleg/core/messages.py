@@ -57,7 +57,11 @@ class Market(msgspec.Struct, frozen=True, kw_only=True):
     min_notional_usd: float = 0.0
     maker_fee_bps: float | None
     taker_fee_bps: float | None
-    """The public base tier, None when the venue does not say: such a market is refused, never ranked with zero."""
+    """None when nobody says: such a market is refused, never ranked with zero."""
+    fees_assumed: bool = True
+    """The fees are the venue's public base tier; False = what our own account pays."""
+    post_only: bool = True
+    """Orders that must not take can rest here."""
     taker_delay_ms: int
     funding_interval_ms: int
     max_leverage: float | None = None

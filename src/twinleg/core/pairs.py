@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from fractions import Fraction
 from itertools import pairwise
@@ -15,6 +16,7 @@ import msgspec
 from twinleg.core.amounts import common_lot
 from twinleg.core.assets import asset_of, deviation_bps
 from twinleg.core.book import Book
+from twinleg.core.entry import Entry
 from twinleg.core.funding import FundingView, UnitState, differentials, half_life_hours
 from twinleg.core.messages import Market, MarketStatus, Refusal
 
@@ -42,6 +44,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     horizon_hours: float = 8.0
     min_viable_spread_bps: float = 1.0
     min_execution_spread_bps: float = 5.0
+    aggressive_execution_spread_bps: float = 10.0
     max_slippage_bps: float = 50.0
     max_impact_score: float = 75.0
     min_depth_score: float = 30.0
@@ -64,9 +67,12 @@ class Prepared(msgspec.Struct, frozen=True):
     """The slow terms of one pair, which its books do not change."""
 
     fees_one_way_bps: float
+    """Both legs taking."""
     carry_bps: float
     latency_haircut_bps: float
     assumed: tuple[str, ...]
+    takers: Entry
+    """How the pair enters when both legs take."""
 
     @property
     def fixed_bps(self) -> float:
@@ -139,12 +145,15 @@ class Pair:
         "common_lot",
         "half_life",
         "key",
+        "least_order",
         "limits",
         "long",
         "long_lots",
+        "long_rest_bps",
         "prepared",
         "short",
         "short_lots",
+        "short_rest_bps",
         "sigma_bps",
         "sizes",
         "steady_bps",
@@ -163,8 +172,12 @@ class Pair:
         self.prepared: Prepared | None = None
         """The terms of the edge that the books do not change, set by edge.prepare; None = cannot be known now."""
         self.steady_bps: float | None = None
-        """Their sum, for edge.screen."""
+        """Their sum, both legs taking, for edge.screen."""
+        self.long_rest_bps = self.short_rest_bps = -math.inf
+        """What the maker fee of a leg that rests saves; -inf where it may not."""
         self.sizes: tuple[int, ...] = ()
+        self.least_order = 1
+        """The smallest size in common lots that both venues take as an order."""
         self.alive_since_ms: int | None = None
         self.align()
 
