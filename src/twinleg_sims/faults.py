@@ -7,7 +7,7 @@ that only the core can show (KINDS marks them) are asked for by the cores themse
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from itertools import count
 from random import Random
@@ -43,6 +43,9 @@ class Fault:
     count: int | None
     value: str
     hits: dict[int, int] = field(default_factory=dict)
+    told: Callable[[Fault], None] = lambda _: None
+    acted: bool = False
+    """Whether one that lasts has been asked for while it was on."""
 
     def due(self, now_ms: int) -> bool:
         return self.at_ms <= now_ms and (self.until_ms is None or now_ms < self.until_ms)
@@ -56,7 +59,14 @@ class Fault:
         if not self.hits and self.until_ms is None:
             self.until_ms = now_ms + ONCE_WINDOW_MS
         self.hits[connection] = self.hits.get(connection, 0) + 1
+        self.told(self)
         return True
+
+    def acts(self) -> None:
+        """It is on and asked for. One that is counted tells of its hits instead."""
+        if self.count is None and not self.acted:
+            self.acted = True
+            self.told(self)
 
 
 class FaultRequest(msgspec.Struct, forbid_unknown_fields=True):
@@ -74,9 +84,12 @@ class FaultRequest(msgspec.Struct, forbid_unknown_fields=True):
 class Faults:
     """The switches of every venue. At most FAULTS_MAX at a time."""
 
-    def __init__(self) -> None:
+    def __init__(self, told: Callable[[Fault], None] = lambda _: None) -> None:
+        """`told` hears of every hit of a fault that is counted, and once of one that lasts, when it begins to act."""
         self._faults: list[Fault] = []
+        self._by_kind: dict[tuple[str, str], list[Fault]] = {}
         self._ids = count(1)
+        self._told = told
 
     def add(self, request: FaultRequest, now_ms: int) -> Fault:
         """Switch a fault on. Raises FaultError."""
@@ -93,8 +106,10 @@ class Faults:
         at_ms = now_ms + round(request.at_s * 1000)
         until_ms = None if request.for_s is None else at_ms + round(request.for_s * 1000)
         hits = request.count or (1 if request.kind in ONCE and until_ms is None else None)
-        fault = Fault(next(self._ids), request.venue, request.kind, request.market, at_ms, until_ms, hits, value)
-        self._faults.append(fault)
+        fault = Fault(
+            next(self._ids), request.venue, request.kind, request.market, at_ms, until_ms, hits, value, told=self._told
+        )
+        self._keep([*self._faults, fault])
         return fault
 
     def add_text(self, text: str, now_ms: int) -> Fault:
@@ -133,7 +148,7 @@ class Faults:
 
     def clear(self, venue: str) -> None:
         """Switch everything of a venue off."""
-        self._faults = [fault for fault in self._faults if fault.venue != venue]
+        self._keep([fault for fault in self._faults if fault.venue != venue])
 
     def listed(self, venue: str, now_ms: int) -> list[Fault]:
         """A venue's faults that are on or still to come."""
@@ -141,9 +156,10 @@ class Faults:
         return [fault for fault in self._faults if fault.venue == venue]
 
     def active(self, venue: str, kind: str, now_ms: int, market: str = "") -> Fault | None:
-        """The first such fault that is on now and meant for this market (or all). Read only: nothing is counted."""
-        for fault in self._faults:
-            if fault.kind == kind and fault.venue == venue and fault.due(now_ms) and fault.market in ("", market):
+        """The first such fault that is on now and meant for this market (or all). Nothing is counted."""
+        for fault in self._by_kind.get((venue, kind), ()):
+            if fault.due(now_ms) and fault.market in ("", market):
+                fault.acts()
                 return fault
         return None
 
@@ -156,7 +172,12 @@ class Faults:
         return any(fault.venue == venue and fault.due(now_ms) for fault in self._faults)
 
     def _forget(self, now_ms: int) -> None:
-        self._faults = [fault for fault in self._faults if fault.until_ms is None or now_ms < fault.until_ms]
+        self._keep([fault for fault in self._faults if fault.until_ms is None or now_ms < fault.until_ms])
+
+    def _keep(self, faults: list[Fault]) -> None:
+        self._faults, self._by_kind = faults, {}
+        for fault in faults:
+            self._by_kind.setdefault((fault.venue, fault.kind), []).append(fault)
 
 
 class Faulty:
