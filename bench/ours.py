@@ -26,9 +26,10 @@ from twinleg.core.pairs import Limits
 from twinleg.core.subscriptions import Pace
 from twinleg.core.venue import Feed
 from twinleg.core.venue import Limits as VenueLimits
+from twinleg.runtime.books import Books, read_ledger
 from twinleg.runtime.budget import Budget
 from twinleg.runtime.clock import SystemClock, SystemDice
-from twinleg.runtime.desk import Desk, read_ledger
+from twinleg.runtime.desk import Desk
 from twinleg.runtime.engine import Engine
 from twinleg.runtime.journal import SqliteJournal
 from twinleg.runtime.net import PicowsNet
@@ -61,7 +62,9 @@ async def engine_for(venues: list[tuple[str, int]], folder: Path) -> tuple[Engin
     ledger = read_ledger(journal)
     engine: Engine
     gate = PaperVenue(board.facts, board.books, ledger)
-    desk = Desk(journal, ledger, gate, clock, lambda plan: engine.quotes(plan), lambda plan: engine.unfit(plan))
+    desk = Desk(
+        Books(journal, ledger, clock), gate, clock, lambda plan: engine.quotes(plan), lambda plan: engine.unfit(plan)
+    )
     purse = Purse(board, {name: 1_000.0 for name, _ in venues}, 3.0)
     engine = Engine(board, desk, purse, clock, budgets=settings, stop_loss_bps=100.0)
     now_ms = clock.wall_ms()

@@ -81,7 +81,7 @@ async def test_a_book_lost_between_decision_and_send_stops_the_entry(tmp_path: P
         made.shows()
         made.board.review(made.clock.wall_ms(), made.clock.mono_ns())
         made.shows()
-        assert made.states == [State.PLANNED]
+        assert made.states == [State.ENTERING]
         made.engine.on_market([BookLost(TWO.key, "gap of 3", made.clock.mono_ns())])
         await made.quiet()
         assert made.states == [State.CLOSED]
@@ -202,7 +202,7 @@ async def test_a_crash_while_entering_is_finished_by_the_restart(tmp_path: Path,
         made.shows()
         made.board.review(clock.wall_ms(), clock.mono_ns())
         made.shows()
-        assert made.states == [State.PLANNED]
+        assert made.states == [State.ENTERING]
         for _ in range(beats_before_the_crash):
             await made.quiet()
             clock.now_ns += 50_000_000
@@ -304,7 +304,7 @@ async def test_a_journal_that_fails_before_the_send_holds_the_order_back(tmp_pat
         made.shows()
         made.board.review(made.clock.wall_ms(), made.clock.mono_ns())
         made.shows()
-        assert made.states == [State.PLANNED]
+        assert made.states == [State.ENTERING]
         made.journal.fault = "the disk is full"
         await made.live(20)
         assert made.paper.next_due_ms is None, "no order without a durable intent"

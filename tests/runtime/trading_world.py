@@ -19,7 +19,8 @@ from twinleg.core.ledger import TradeAccount
 from twinleg.core.messages import Level, Market, MarketsListed, Stats
 from twinleg.core.orders import Leg, State
 from twinleg.core.pairs import Limits
-from twinleg.runtime.desk import Desk, read_ledger
+from twinleg.runtime.books import Books, read_ledger
+from twinleg.runtime.desk import Desk
 from twinleg.runtime.engine import Engine
 from twinleg.runtime.journal import SqliteJournal
 from twinleg.runtime.paper import PaperVenue
@@ -37,6 +38,7 @@ class Numbers(msgspec.Struct, frozen=True):
     unhedged_notional_max_usd: float = 10_000.0
     flatten_slippage_bps_max: float = 200.0
     max_retry_attempts: int = 3
+    order_timeout_seconds: float = 300.0
 
 
 class BreakableJournal:
@@ -72,13 +74,13 @@ class World:
     def __init__(self, clock: SimClock, journal: SqliteJournal, limits: Limits) -> None:
         self.clock = clock
         self.journal = BreakableJournal(journal)
-        self.board = Board(lambda asset: limits, lambda asset, one, other: True)
+        takers = msgspec.structs.replace(limits, aggressive_execution_spread_bps=limits.min_execution_spread_bps)
+        self.board = Board(lambda asset: takers, lambda asset, one, other: True)
         ledger = read_ledger(self.journal)
         self.purse = Purse(self.board, {"one": 1_000.0, "two": 1_000.0}, limits.leverage)
         self.paper = PaperVenue(self.board.facts, self.board.books, ledger)
         self.desk = Desk(
-            self.journal,
-            ledger,
+            Books(self.journal, ledger, clock),
             self.paper,
             clock,
             lambda plan: self.engine.quotes(plan),

@@ -34,6 +34,7 @@ from twinleg.core.messages import (
 )
 from twinleg.core.pairs import NS_PER_MS, Limits, MarketState, Pair
 from twinleg.core.pairs import gates as pair_gates
+from twinleg.core.trading import FeesSeen
 
 SHOWN_PAIRS = 20
 """Pairs walked in full on each review, best bound first: the rest are judged by their bound alone."""
@@ -72,6 +73,7 @@ class Board:
         """How often a pair became viable."""
         self.rounds = 0
         """Reviews begun over all pairs; each ends before the next begins."""
+        self._own_fees: dict[tuple[str, str | None], FeesSeen] = {}
         self._listings: dict[str, tuple[Market, ...]] = {}
         self._clock_told: set[str] = set()
         self._alive: set[str] = set()
@@ -148,9 +150,25 @@ class Board:
         if first or state.funding.check.state is not UnitState.AGREED:
             state.funding.recheck()
 
+    def charge(self, fees: FeesSeen) -> None:
+        """What our account pays, in place of the public base tier: now and with every listing to come."""
+        self._own_fees[fees.venue, fees.market] = fees
+        for key, state in self.markets.items():
+            if state.market.venue == fees.venue:
+                state.market = self.facts[key] = self._with_own_fees(state.market)
+
+    def _with_own_fees(self, market: Market) -> Market:
+        fees = self._own_fees.get((market.venue, market.key)) or self._own_fees.get((market.venue, None))
+        if fees is None:
+            return market
+        return msgspec.structs.replace(
+            market, maker_fee_bps=fees.maker_bps, taker_fee_bps=fees.taker_bps, fees_assumed=False
+        )
+
     def _listed(self, event: MarketsListed) -> None:
-        self._listings[event.venue] = event.markets
-        for market in event.markets:
+        markets = tuple(map(self._with_own_fees, event.markets)) if self._own_fees else event.markets
+        self._listings[event.venue] = markets
+        for market in markets:
             self.facts[market.key] = market
             self.excluded.pop(market.key, None)
             if market.excluded is not None:
@@ -160,7 +178,7 @@ class Board:
             else:
                 self.markets[market.key] = MarketState(market)
                 self.books[market.key] = self.markets[market.key].book
-        listed = {market.key for market in event.markets if market.excluded is None}
+        listed = {market.key for market in markets if market.excluded is None}
         for key, state in self.markets.items():
             if state.market.venue == event.venue and key not in listed:
                 state.market = msgspec.structs.replace(state.market, status=MarketStatus.CLOSED)
@@ -211,6 +229,19 @@ class Board:
             self.viable_seen += 1
         self.found[pair.key] = opportunity
         return opportunity
+
+    def weigh(self, pair: Pair, usd: float, now_ms: int, now_ns: int) -> Opportunity | tuple[Refusal, ...]:
+        """One pair at about that size a leg, whatever it earns; or why there is no figure for it."""
+        missing = prepare(pair, now_ms)
+        if isinstance(missing, tuple):
+            return missing
+        unit_usd = float(pair.common_lot) * pair.mid_price
+        common_lots, least = int(usd / unit_usd), pair.sizes[0]
+        if common_lots < least:
+            detail = f"{pair.asset}: smaller than both venues and the operator allow"
+            return (Refusal("size", detail, usd, least * unit_usd),)
+        opportunity = evaluate(pair, now_ms, self.gates(pair, now_ns), (common_lots,))
+        return opportunity or (Refusal("depth", "the books are thinner than that size"),)
 
     def _forget(self, pair: Pair) -> None:
         self._no_longer_alive(pair)

@@ -1,8 +1,8 @@
 """The trades in hand. One worker takes one event at a time: decide, make durable, then act.
 
-    event -> hedge.step -> records appended -> durable -> orders placed, cancelled, read back
-                                                              |
-              order events <---- the gate (paper or live) <---+
+    event -> hedge.step -> records appended, orders prepared -> durable -> orders placed, cancelled, read back
+                                                                              |
+              order events <-------------- the gate (paper or live) <---------+
 
 While the journal fails, the worker waits where it is and `blocked` says so: nothing is opened or sent meanwhile,
 nothing is lost, and a restart goes on from what is durable.
@@ -14,40 +14,44 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable
-from typing import Protocol
 
 import msgspec
 
 from twinleg.core.effects import Alert, Arm, Cancel, Effect, Persist, Place, Query, Severity
 from twinleg.core.guard import Approved
-from twinleg.core.hedge import step
+from twinleg.core.hedge import TABLE, step
 from twinleg.core.ledger import Ledger, TradeAccount, funding_due
 from twinleg.core.messages import FundingSettled, Refusal
 from twinleg.core.move import Quotes
 from twinleg.core.orders import (
+    Adopt,
     DeadlinePassed,
     Event,
     ExitWanted,
     ExitWish,
-    Intent,
     Leg,
-    LegPlan,
+    OperatorEvent,
     OrderEvent,
     OrderRejected,
+    PositionForced,
+    PositionRead,
     Purpose,
     Resumed,
     Started,
     State,
+    TradeEvent,
     TradePlan,
     trade_id,
 )
 from twinleg.core.pairs import Pair
-from twinleg.core.records import JournalRecord, TradePlanned, decode, encode, kind_of
-from twinleg.runtime.ports import Clock, Journal, JournalError
+from twinleg.core.planning import Budgets, plan_trade
+from twinleg.core.records import Control, ControlChanged, NumberingBegun, TradePlanned
+from twinleg.runtime.books import Books, Pending
+from twinleg.runtime.gates import Gate
+from twinleg.runtime.ports import Clock, JournalError
 
 LOG = logging.getLogger("twinleg.desk")
 
-JOURNAL_RETRY_S = 0.5
 INBOX_MAX = 10_000
 """More waiting events than this means that we no longer keep up with our own orders: the process must not go on."""
 RESUME_WAIT_MS = 30_000
@@ -56,29 +60,7 @@ LATE_SETTLEMENT_MS = 2 * 3_600_000
 """A closed trade still hears of settlements for this long: venues publish them late."""
 
 
-class Gate(Protocol):
-    """Where orders go: a venue, or paper. What becomes of them comes back as order events."""
-
-    def submit(self, intent: Intent, now_ms: int) -> None: ...
-    def cancel(self, client_id: str, now_ms: int) -> None: ...
-    def query(self, client_id: str, now_ms: int) -> None: ...
-    def due(self, now_ms: int) -> list[OrderEvent]:
-        """What has become known of our orders by now."""
-        ...
-
-
-def read_ledger(journal: Journal) -> Ledger:
-    """The fold of the whole journal. Raises JournalError, RecordError or LedgerError when it cannot be trusted."""
-    return Ledger(decode(row.payload) for row in journal.records())
-
-
-class Budgets(Protocol):
-    """The numbers of settings that a plan needs."""
-
-    unhedged_ms_max: int
-    unhedged_notional_max_usd: float
-    flatten_slippage_bps_max: float
-    max_retry_attempts: int
+_Wish = OperatorEvent | ExitWanted | ControlChanged | NumberingBegun
 
 
 class _Settled(msgspec.Struct, frozen=True):
@@ -93,31 +75,47 @@ class _TryAgain(msgspec.Struct, frozen=True):
     """The journal refused an entry: after a while the next one may try."""
 
 
+class _Asked(msgspec.Struct, frozen=True):
+    """A wish of the operator's, who waits for the answer: None = done, else why not."""
+
+    wish: _Wish
+    plan: TradePlan | None
+    """Of the trade that the wish begins with."""
+    answer: asyncio.Future[str | None]
+
+
+class _Step(msgspec.Struct, frozen=True):
+    """What an event led to: its effects, and how far its records have come."""
+
+    plan: TradePlan
+    effects: tuple[Effect, ...]
+    pending: Pending
+
+
 class Desk:
-    """All trades of one process. `open`, `settled` and `wants_exit` may be called on the tick; `run` does the work."""
+    """All trades of one process. What is not async may be called on the tick; `run` does the work."""
 
     def __init__(
         self,
-        journal: Journal,
-        ledger: Ledger,
+        books: Books,
         gate: Gate,
         clock: Clock,
         quotes: Callable[[TradePlan], Quotes],
         unfit: Callable[[TradePlan], str | None],
     ) -> None:
         """`quotes` gives the touch of a plan's legs, `unfit` says why its books may not be entered on right now."""
-        self._journal, self._gate, self._clock = journal, gate, clock
+        self._books, self._gate, self._clock = books, gate, clock
         self._quotes, self._unfit = quotes, unfit
-        self.ledger = ledger
-        self._inbox: deque[Event | _Settled | _TryAgain] = deque()
+        self.ledger: Ledger = books.ledger
+        self._inbox: deque[Event | _Settled | _TryAgain | _Asked | _Step] = deque()
         self._news = asyncio.Event()
         self._due_ms: dict[str, int] = {}
-        self.trouble: str | None = None
         self.alerts: deque[Alert] = deque(maxlen=100)
         self.executed = 0
         self._closed_before = self._closed_ever()
-        self._resuming = [account.trade.plan for account in ledger.open_trades()]
+        self._resuming = [account.trade.plan for account in self.ledger.open_trades()]
         self._resume_by_ms = clock.wall_ms() + RESUME_WAIT_MS
+        gate.wake = self._collect
 
     # -- on the tick --------------------------------------------------------------------------------------------------
 
@@ -127,10 +125,18 @@ class Desk:
         found = []
         if self.trouble is not None:
             found.append(Refusal("journal", self.trouble))
+        control = self.ledger.control
+        if control is not None and control.control is not Control.RUNNING:
+            found.append(Refusal(control.control.value, f"by the operator: {control.reason}"))
         halted = [one.trade.plan.trade_id for one in self.ledger.open_trades() if one.trade.state is State.HALTED]
         if halted:
             found.append(Refusal("halted", f"{', '.join(halted)} needs the operator"))
         return tuple(found)
+
+    @property
+    def trouble(self) -> str | None:
+        """Why the journal fails, None when all is well."""
+        return self._books.trouble
 
     @property
     def closed(self) -> int:
@@ -140,31 +146,35 @@ class Desk:
     def _closed_ever(self) -> int:
         return self.ledger.planned - len(self.ledger.open_trades())
 
-    def open(self, approved: Approved, pair: Pair, budgets: Budgets, now_ms: int) -> None:
-        """Plan a trade and start it. From this call on it counts in exposure."""
-        plan = _plan(trade_id(self.ledger.planned + 1), approved, pair, budgets)
-        terms = approved.opportunity.terms
-        named = {name: float(getattr(terms, name)) for name in terms.__struct_fields__}
-        named |= {
-            "net_bps": terms.net_bps,
-            "notional_usd": approved.notional_usd,
-            "expected_usd": approved.expected_usd,
-        }
+    def open(self, approved: Approved, pair: Pair, budgets: Budgets, now_ms: int) -> str | None:
+        """Plan a trade and start it; its id, or None while the journal fails. From here on it counts in exposure.
+
+        Plan and first intents go to the journal in one go, and its orders are prepared meanwhile.
+        """
+        plan = plan_trade(self.next_trade_id(), approved, pair, budgets)
         try:
-            self._append(TradePlanned(at_ms=now_ms, plan=plan, terms=named))
-        except JournalError as error:
-            self._in_trouble(error)
+            self._books.append(TradePlanned(at_ms=now_ms, plan=plan, terms=_terms(approved)))
+        except JournalError:
             self._tell(_TryAgain())
-            return
+            return None
         self.executed += 1
         LOG.info("%s: %s long %s short %s", plan.trade_id, plan.asset, plan.long.market, plan.short.market)
-        self._tell(Started(plan.trade_id, now_ms))
+        self._tell(self._begin(self.ledger.trades[plan.trade_id], Started(plan.trade_id, now_ms)))
+        return plan.trade_id
+
+    def next_trade_id(self) -> str:
+        """The name of the trade that is planned next."""
+        return trade_id(self.ledger.next_number)
 
     def wants_exit(self, trade_id: str, wish: ExitWish, now_ms: int) -> None:
         """Close a trade, unless that is under way. A wish made while the journal fails is lost: it must be repeated."""
         trade = self.ledger.trades[trade_id].trade
         if self.trouble is None and (trade.exit_reason is None or (trade.patient and not wish.patient)):
             self._tell(ExitWanted(trade_id, wish.reason, now_ms, wish.patient))
+
+    def hear(self, event: TradeEvent) -> None:
+        """What a venue did to a trade's position, or shows of it."""
+        self._tell(event)
 
     def settled(self, event: FundingSettled, price: float | None, now_ms: int) -> None:
         """Book what a settlement means for every trade that held its market then. `price` is in quote currency."""
@@ -181,17 +191,53 @@ class Desk:
             if due_ms <= now_ms:
                 del self._due_ms[named]
                 self._tell(DeadlinePassed(named, now_ms))
-        for event in self._gate.due(now_ms):
-            self._tell(event)
+        self._collect()
         for plan in list(self._resuming):
             if now_ms >= self._resume_by_ms or self._priced(plan):
                 self._resuming.remove(plan)
                 self._tell(Resumed(plan.trade_id, now_ms))
 
+    def _collect(self) -> None:
+        for event in self._gate.due(self._clock.wall_ms()):
+            self._tell(event)
+
     def _priced(self, plan: TradePlan) -> bool:
         """Both legs show prices on both sides: an exit begun without them would only spend its attempts."""
         quotes = self._quotes(plan)
         return len(quotes) == len(Leg) and all(None not in (one.bid_ticks, one.ask_ticks) for one in quotes.values())
+
+    # -- the operator -------------------------------------------------------------------------------------------------
+
+    async def ask(self, event: OperatorEvent | ExitWanted) -> str | None:
+        """Let a trade hear the operator, in its turn. None = done, and durable; else why not."""
+        return await self._asked(event, None)
+
+    async def adopt(self, plan: TradePlan, event: Adopt) -> str | None:
+        """Take over positions that were opened by hand, as a new trade of that plan."""
+        return await self._asked(event, plan)
+
+    async def control(self, control: Control, reason: str) -> str | None:
+        """What the engine may do from now on, restarts included. STOPPED also calls back what rests of entries."""
+        refused = await self._asked(ControlChanged(control=control, reason=reason, at_ms=self._clock.wall_ms()), None)
+        if refused is None and control is Control.STOPPED:
+            self.call_back()
+        return refused
+
+    async def number_from(self, first_number: int) -> str | None:
+        """The numbering of this journal's trades begins there."""
+        return await self._asked(NumberingBegun(first_number=first_number, at_ms=self._clock.wall_ms()), None)
+
+    def call_back(self) -> None:
+        """Cancel what rests of entries: the other leg hedges what filled."""
+        for account in self.ledger.open_trades():
+            for order in account.trade.unsettled:
+                if account.trade.state is State.ENTERING and not order.ended:
+                    self._gate.cancel(order.intent.client_id, self._clock.wall_ms())
+
+    async def _asked(self, wish: _Wish, plan: TradePlan | None) -> str | None:
+        answer: asyncio.Future[str | None] = asyncio.get_running_loop().create_future()
+        self._tell(_Asked(wish, plan, answer))
+        return await answer
 
     # -- the worker ---------------------------------------------------------------------------------------------------
 
@@ -202,11 +248,14 @@ class Desk:
                 self._news.clear()
                 await self._news.wait()
             event = self._inbox.popleft()
-            if isinstance(event, _Settled):
+            if isinstance(event, _Step):
+                await self._finish(event)
+            elif isinstance(event, _Settled):
                 await self._book(event)
+            elif isinstance(event, _Asked):
+                await self._answer(event)
             elif isinstance(event, _TryAgain):
-                await self._clock.sleep(JOURNAL_RETRY_S)
-                self.trouble = None
+                await self._books.recover()
             else:
                 await self._handle(event)
 
@@ -222,11 +271,54 @@ class Desk:
         return False
 
     async def _handle(self, event: Event) -> None:
-        account = self._account(event)
-        _, effects = step(account.trade, event, self._quotes(account.trade.plan))
-        await self._persist([effect.record for effect in effects if isinstance(effect, Persist)])
-        late = self._too_late(effects, account.trade.plan)
+        """What a trade of ours makes of an event. What concerns none, or comes at no time for it, is told and left."""
+        account = self.ledger.trades.get(_trade_of(event))
+        told = isinstance(event, PositionForced | PositionRead)
+        if account is None or (told and (account.trade.state, type(event)) not in TABLE):
+            LOG.warning("no trade has an ear for %s", event)
+            return
+        await self._finish(self._begin(account, event))
+
+    async def _answer(self, asked: _Asked) -> None:
+        """Do what the operator wishes, or say why not."""
+        wish, refused = asked.wish, None
+        if isinstance(wish, ControlChanged | NumberingBegun):
+            await self._books.persist(wish)
+        else:
+            if asked.plan is not None:
+                await self._books.persist(TradePlanned(at_ms=wish.at_ms, plan=asked.plan, terms={}))
+            refused = self._unwanted(wish)
+            if refused is None:
+                await self._handle(wish)
+        if not asked.answer.done():  # whoever asked may have gone
+            asked.answer.set_result(refused)
+
+    def _unwanted(self, wish: OperatorEvent | ExitWanted) -> str | None:
+        """Why the trade has no ear for that now."""
+        account = self.ledger.trades.get(wish.trade_id)
+        if account is None:
+            return f"there is no trade {wish.trade_id}, or it was closed long ago"
+        state = account.trade.state
+        if (state, type(wish)) not in TABLE or state is State.CLOSED:
+            return f"{wish.trade_id} is {state.value}"
+        return None
+
+    def _begin(self, account: TradeAccount, event: Event) -> _Step:
+        """Decide. The records go to the journal, and orders get ready while they become durable."""
+        plan = account.trade.plan
+        _, effects = step(account.trade, event, self._quotes(plan))
+        pending = self._books.begin([effect.record for effect in effects if isinstance(effect, Persist)])
+        now_ms = self._clock.wall_ms()
         for effect in effects:
+            if isinstance(effect, Place):
+                self._gate.prepare(effect.intent, now_ms)
+        return _Step(plan, effects, pending)
+
+    async def _finish(self, begun: _Step) -> None:
+        """Once all of it is durable: act."""
+        await self._books.durable(begun.pending)
+        late = self._too_late(begun.effects, begun.plan)
+        for effect in begun.effects:
             self._do(effect, late)
 
     def _too_late(self, effects: tuple[Effect, ...], plan: TradePlan) -> str | None:
@@ -242,23 +334,7 @@ class Desk:
             for leg in Leg:
                 booking = funding_due(account, leg, settled.event, settled.price, settled.at_ms)
                 if booking is not None:
-                    await self._persist([booking])
-
-    async def _persist(self, records: list[JournalRecord]) -> None:
-        """Return once all of them are durable, however long the journal is in trouble."""
-        waiting, sequence = deque(records), None
-        while waiting or sequence is not None:
-            try:
-                while waiting:
-                    sequence = self._append(waiting[0])
-                    waiting.popleft()
-                if sequence is not None:
-                    await self._journal.durable(sequence)
-            except JournalError as error:
-                self._in_trouble(error)
-                await self._clock.sleep(JOURNAL_RETRY_S)
-            else:
-                sequence = self.trouble = None
+                    await self._books.persist(booking)
 
     def _do(self, effect: Effect, late: str | None) -> None:
         now_ms = self._clock.wall_ms()
@@ -267,6 +343,7 @@ class Desk:
                 if late is None:
                     self._gate.submit(intent, now_ms)
                 else:
+                    self._gate.drop(intent.client_id, now_ms)
                     self._tell(OrderRejected(intent.client_id, f"not sent: {late}", now_ms))
             case Cancel(client_id):
                 self._gate.cancel(client_id, now_ms)
@@ -280,26 +357,11 @@ class Desk:
             case Persist():
                 pass  # done before anything else
 
-    def _append(self, record: JournalRecord) -> int:
-        """Into the journal's queue and the ledger. Raises JournalError when the journal does not take it."""
-        sequence = self._journal.append(record.at_ms, kind_of(record), record.trade_id, encode(record))
-        self.ledger.apply(record)
-        return sequence
-
-    def _in_trouble(self, error: JournalError) -> None:
-        if self.trouble is None:
-            LOG.critical("the journal fails, nothing is opened or sent until it works again: %s", error)
-        self.trouble = str(error)
-
-    def _tell(self, event: Event | _Settled | _TryAgain) -> None:
+    def _tell(self, event: Event | _Settled | _TryAgain | _Asked | _Step) -> None:
         if len(self._inbox) >= INBOX_MAX:
             raise RuntimeError(f"{INBOX_MAX} events wait for the desk")
         self._inbox.append(event)
         self._news.set()
-
-    def _account(self, event: Event) -> TradeAccount:
-        trade_id = event.client_id.rsplit("-", 2)[0] if isinstance(event, OrderEvent) else event.trade_id
-        return self.ledger.trades[trade_id]
 
     def _concerned(self, market: str, now_ms: int) -> list[TradeAccount]:
         return [
@@ -313,33 +375,16 @@ class Desk:
 _RESTING = (State.HEDGED, State.HALTED, State.CLOSED)
 
 
-def _plan(trade_id: str, approved: Approved, pair: Pair, budgets: Budgets) -> TradePlan:
-    long_ticks, short_ticks = approved.opportunity.decision_ticks
+def _trade_of(event: Event) -> str:
+    return event.client_id.rsplit("-", 2)[0] if isinstance(event, OrderEvent) else event.trade_id
 
-    def leg(which: Leg, limit_ticks: int, decision_ticks: float) -> LegPlan:
-        state, lots = (pair.long, pair.long_lots) if which is Leg.LONG else (pair.short, pair.short_lots)
-        return LegPlan(
-            venue=state.market.venue,
-            market=state.market.key,
-            price_grid=state.market.price_grid,
-            size_grid=state.market.size_grid,
-            lots_per_common_lot=lots,
-            limit_ticks=limit_ticks,
-            decision_ticks=round(decision_ticks),
-            taker_fee_bps=state.market.taker_fee_bps or 0.0,
-        )
 
-    widest = int(budgets.flatten_slippage_bps_max)
-    attempts = max(1, budgets.max_retry_attempts)
-    return TradePlan(
-        trade_id=trade_id,
-        asset=pair.asset,
-        long=leg(Leg.LONG, approved.long_limit_ticks, long_ticks),
-        short=leg(Leg.SHORT, approved.short_limit_ticks, short_ticks),
-        common_lots=approved.common_lots,
-        unhedged_ms_max=budgets.unhedged_ms_max,
-        unhedged_notional_max_micro_usd=int(budgets.unhedged_notional_max_usd * 1_000_000),
-        attempt_ms=budgets.unhedged_ms_max,
-        bounds_bps=tuple(widest * (number + 1) // attempts for number in range(attempts)),
-        edge_bps=approved.opportunity.net_bps,
-    )
+def _terms(approved: Approved) -> dict[str, float]:
+    """What the trade is opened for, by name."""
+    terms = approved.opportunity.terms
+    named = {name: float(getattr(terms, name)) for name in terms.__struct_fields__}
+    return named | {
+        "net_bps": terms.net_bps,
+        "notional_usd": approved.notional_usd,
+        "expected_usd": approved.expected_usd,
+    }

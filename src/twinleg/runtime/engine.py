@@ -13,6 +13,7 @@ from __future__ import annotations
 import logging
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
+from typing import Protocol
 
 import msgspec
 
@@ -25,7 +26,8 @@ from twinleg.core.messages import BookDelta, FundingSettled, MarketEvent, Market
 from twinleg.core.move import Quote, Quotes
 from twinleg.core.orders import Leg, State, TradePlan
 from twinleg.core.pairs import NS_PER_MS, Pair
-from twinleg.runtime.desk import Budgets, Desk
+from twinleg.core.planning import Budgets
+from twinleg.runtime.desk import Desk
 from twinleg.runtime.ports import Clock
 from twinleg.runtime.purse import Purse
 
@@ -38,6 +40,8 @@ CROSSED_MS_MAX = 2_000
 """A book that stays crossed for longer than this is wrong, not busy: its snapshot is asked for again."""
 SPEECHLESS_MS_MAX = 30_000
 RESYNC_EVERY_MS = 60_000
+ASKED_ANYWAY = frozenset({"edge", "basis_history"})
+"""What does not stand in the way of a trade that the operator asks for."""
 
 
 class Tally(msgspec.Struct):
@@ -47,6 +51,18 @@ class Tally(msgspec.Struct):
     refused: Counter[str] = msgspec.field(default_factory=Counter)
     best_edge_bps: float | None = None
     latencies_ns: deque[int] = msgspec.field(default_factory=lambda: deque(maxlen=LATENCIES_KEPT))
+
+
+class Obstacles(Protocol):
+    """What stands in the way of entries on real accounts."""
+
+    def blocked(self, now_ms: int) -> tuple[Refusal, ...]:
+        """Why nothing may be opened at all."""
+        ...
+
+    def against(self, pair: Pair) -> tuple[Refusal, ...]:
+        """Why nothing may be opened in this pair. Sees to what can be put right."""
+        ...
 
 
 class Engine:
@@ -61,10 +77,15 @@ class Engine:
         *,
         budgets: Budgets,
         stop_loss_bps: float,
+        obstacles: Obstacles | None = None,
+        auto: bool = True,
     ) -> None:
+        """`obstacles` are those of real accounts, none on paper. `auto`: trades are opened without being asked for."""
         self.board, self.desk, self.purse = board, desk, purse
         self.clock = clock
         self._budgets, self._stop_loss_bps = budgets, stop_loss_bps
+        self._obstacles = obstacles
+        self.auto = auto
         self.tally = Tally()
         self.resync: Callable[[str], None] = lambda _market: None
         """Asks the market's venue for a fresh snapshot; set by wiring."""
@@ -102,15 +123,41 @@ class Engine:
             self.desk.open(leave, pair, self._budgets, now_ms)
 
     def _leave(self, pair: Pair, opportunity: Opportunity) -> Approved | tuple[Refusal, ...]:
-        return approve(
-            opportunity, self.purse.exposure(self.desk.ledger, opportunity.decided_ms), pair.limits, self.blocked
-        )
+        """Leave to open a trade by ourselves."""
+        if self.auto:
+            return self._approve(pair, opportunity)
+        return (Refusal("auto_off", "AUTO_EXECUTION_ENABLED is off: trades are opened on request alone"),)
+
+    def _approve(self, pair: Pair, opportunity: Opportunity) -> Approved | tuple[Refusal, ...]:
+        exposure = self.purse.exposure(self.desk.ledger, opportunity.decided_ms)
+        leave = approve(opportunity, exposure, pair.limits, self.blocked)
+        if isinstance(leave, Approved) and self._obstacles is not None:
+            return self._obstacles.against(pair) or leave
+        return leave
 
     @property
     def blocked(self) -> tuple[Refusal, ...]:
         """Why no trade at all may be opened now."""
         stopping = () if self.stopping is None else (Refusal("stopping", self.stopping),)
-        return (*self.desk.blocked, *stopping)
+        obstacles = () if self._obstacles is None else self._obstacles.blocked(self.clock.wall_ms())
+        return (*self.desk.blocked, *obstacles, *stopping)
+
+    # -- on request ---------------------------------------------------------------------------------------------------
+
+    def propose(self, pair_key: str, usd: float) -> Approved | tuple[Refusal, ...]:
+        """A trade by hand of `usd` a leg: every limit holds and all data must be good; what it earns is not asked."""
+        pair = self.board.pairs.get(pair_key)
+        if pair is None:
+            return (Refusal("unknown_pair", f"{pair_key} is no pair that is watched"),)
+        found = self.board.weigh(pair, usd, self.clock.wall_ms(), self.clock.mono_ns())
+        if not isinstance(found, Opportunity):
+            return found
+        standing = tuple(one for one in found.refusals if one.code not in ASKED_ANYWAY)
+        return self._approve(pair, msgspec.structs.replace(found, refusals=standing))
+
+    def open(self, approved: Approved, pair: Pair) -> str | None:
+        """Open it; the trade's id, or None while the journal fails."""
+        return self.desk.open(approved, pair, self._budgets, self.clock.wall_ms())
 
     # -- the passing of time ------------------------------------------------------------------------------------------
 
@@ -201,5 +248,6 @@ class Engine:
     async def stop(self, reason: str, grace_s: float) -> None:
         """No entries from now on; what is entering or leaving is finished or unwound within the grace time."""
         self.stopping = reason
+        self.desk.call_back()
         if not await self.desk.settle(grace_s):
             LOG.warning("trades were still moving after %.0f s; a restart goes on with them", grace_s)

@@ -18,7 +18,7 @@ import msgspec
 
 from twinleg.core.ledger import Ledger
 from twinleg.core.messages import Market, Refusal
-from twinleg.core.orders import PositionRead
+from twinleg.core.orders import PositionRead, trade_number
 from twinleg.core.reconcile import (
     SHOWN_ONLY,
     Finding,
@@ -42,6 +42,7 @@ HISTORY_MS = 3_600_000
 """How far back the first listing of fills reaches, or to the plan of the oldest trade with an order open."""
 OVERLAP_MS = 2 * LAG_MS
 """How far later listings of fills reach back before the last: what the venue listed late is not missed."""
+POLL_S = 0.25
 QUERIES_MAX = 10
 """Orders read back or cancelled per venue and round; the others have their turn in the next."""
 
@@ -81,7 +82,10 @@ class Reconciler:
         self.findings: tuple[Finding, ...] = ()
         self.positions: dict[str, int] = {}
         """Signed lots by market as the venues last showed them, external ones included."""
+        self.highest_number = 0
+        """The highest number of a trade that any order was named after, in the venues' lists."""
         self._complete_ms: dict[str, int] = {}
+        self._hurried = False
         for account in ledger.trades.values():
             for order in account.trade.orders:
                 if order.intent.venue in gates:
@@ -126,8 +130,20 @@ class Reconciler:
     async def run(self) -> None:
         """Compare for ever, `every_ms` after the comparison before. Raises what our own code raises."""
         while True:
+            self._hurried = False
             await self.compare()
-            await self._clock.sleep(self._terms.every_ms / 1_000)
+            due_ns = self._clock.mono_ns() + self._terms.every_ms * 1_000_000
+            while not self._hurried and self._clock.mono_ns() < due_ns:
+                await self._clock.sleep(POLL_S)
+
+    def hurry(self) -> None:
+        """Something may have been missed: do not wait for the next round."""
+        self._hurried = True
+
+    @property
+    def complete(self) -> bool:
+        """Every venue has been compared with the ledger since the start."""
+        return self._complete_ms.keys() >= self._gates.keys()
 
     async def compare(self) -> None:
         """One round: every venue at once, then what they say against the ledger."""
@@ -137,6 +153,7 @@ class Reconciler:
         known = {(one.kind, one.subject) for one in self.findings if one.lasting}
         self.findings = compare(self._ledger, listings, self.findings, patience, now_ms)
         for listing in listings:
+            self._note_numbers(listing)
             if listing.complete:
                 self._complete_ms[listing.venue] = listing.at_ms
             if listing.positions is not None:
@@ -184,6 +201,11 @@ class Reconciler:
         since_ms = now_ms - HISTORY_MS if seen_ms is None else seen_ms - OVERLAP_MS
         planned_ms = [account.planned_at_ms for account in self._ledger.open_trades() if account.trade.unsettled]
         return min([since_ms, *planned_ms])
+
+    def _note_numbers(self, listing: Listing) -> None:
+        named = [row.client_id for row in listing.orders or ()] + [row.client_id for row in listing.fills or ()]
+        numbers = [trade_number(client_id.partition("-")[0]) for client_id in named if client_id is not None]
+        self.highest_number = max([self.highest_number, *numbers])
 
     def _note_positions(self, listing: Listing) -> None:
         of_venue = {row.market: row.lots for row in listing.positions or ()}

@@ -280,6 +280,16 @@ class Settings(BaseSettings):
         stream = self.extended_mainnet_stream_url or self.extended_stream_url
         return Endpoints(rest, stream or _stream_base(rest))
 
+    @property
+    def live(self) -> bool:
+        """Whether orders go to the venues."""
+        return self.trading_mode == "live"
+
+    @property
+    def journal_dir(self) -> Path:
+        """The journal's folder: real trades and paper ones never share a journal."""
+        return self.data_dir / "live" if self.live else self.data_dir
+
     def unhedged_ms_max_of(self, venues: Iterable[str]) -> int:
         """Longest unhedged time of a trade over these venues: what was given, else longer when Drift is one of them."""
         slow = "drift" in venues and not self.given("unhedged_ms_max")

@@ -5,20 +5,32 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from concurrent.futures import Executor
 from contextlib import AsyncExitStack
 from functools import lru_cache, partial
+from pathlib import Path
+from typing import NamedTuple, cast
+from urllib.parse import urlsplit
 
 from twinleg.core.board import Board
 from twinleg.core.glance import Glance
-from twinleg.core.messages import MarketEvent
+from twinleg.core.ledger import Ledger
 from twinleg.core.pairs import Limits
+from twinleg.core.trading import TradingVenue
 from twinleg.core.venue import Feed, Venue
+from twinleg.runtime import consent
+from twinleg.runtime.accounts import Accounts, Fence, Upkeep
+from twinleg.runtime.books import Books, read_ledger
 from twinleg.runtime.budget import Budget
 from twinleg.runtime.clock import SystemClock, SystemDice
-from twinleg.runtime.desk import Desk, read_ledger
+from twinleg.runtime.desk import Desk
 from twinleg.runtime.engine import Engine
+from twinleg.runtime.gate import Account, VenueGate
+from twinleg.runtime.gates import Gate, Gates
 from twinleg.runtime.journal import SqliteJournal
+from twinleg.runtime.lanes import Lanes
+from twinleg.runtime.lease import Lease
 from twinleg.runtime.lines import VenueLines
 from twinleg.runtime.net import PicowsNet
 from twinleg.runtime.paper import PaperVenue
@@ -26,9 +38,11 @@ from twinleg.runtime.picture import glance
 from twinleg.runtime.ports import Journal
 from twinleg.runtime.purse import Purse
 from twinleg.runtime.reader import VenueReader
+from twinleg.runtime.reconcile import Terms
 from twinleg.runtime.record import Recorder
 from twinleg.runtime.settings import Settings, effective_limits
-from twinleg.runtime.streams import Doors, StreamRunner
+from twinleg.runtime.streams import Doors, Sink, StreamRunner
+from twinleg.runtime.traders import accounts_of, leverage_read, traders_of, with_vault
 from twinleg.venues.extended.venue import ExtendedVenue
 from twinleg.venues.lighter.venue import LighterVenue
 
@@ -37,6 +51,9 @@ LOG = logging.getLogger("twinleg.wiring")
 RECORDINGS = "recordings"
 READY_POLL_S = 0.05
 STOP_GRACE_S = 10.0
+RECONCILE_EVERY_MS = 10_000
+"""Three listings a venue each time: a third of the smallest budget (Lighter's standard tier, 60 a minute)."""
+RECONCILE_STALE_MS = 60_000
 COLLECT_EVERY = 50_000
 """Objects made and not yet freed before the collector looks (measured: the default costs a fifth of a tick)."""
 
@@ -72,6 +89,7 @@ def limits_of(settings: Settings) -> Callable[[str], Limits]:
             max_order_size_usd=scaled.max_order_size_usd,
             max_position_size_usd=scaled.max_position_size_usd,
             max_total_exposure_usd=scaled.max_total_exposure_usd,
+            aggressive_execution_spread_bps=scaled.aggressive_execution_spread_bps,
             unhedged_notional_max_usd=settings.unhedged_notional_max_usd,
             venue_share_max=settings.venue_share_max,
             max_concurrent_trades=settings.max_concurrent_arbitrage_groups,
@@ -92,17 +110,31 @@ def calm_collector() -> None:
     gc.set_threshold(COLLECT_EVERY, 20, 20)
 
 
+class LiveRefusedError(RuntimeError):
+    """TRADING_MODE=live may not start: the message says every reason, and what to do."""
+
+
+class Rooms(NamedTuple):
+    """What a system is made of. `accounts` is None on paper."""
+
+    venues: list[Venue]
+    engine: Engine
+    journal: Journal
+    doors: Doors
+    budgets: dict[str, Budget]
+    accounts: Accounts | None
+
+
 class System:
     """One engine with its venues, journal and connections."""
 
-    def __init__(self, settings: Settings, venues: list[Venue], engine: Engine, journal: Journal, doors: Doors) -> None:
+    def __init__(self, settings: Settings, rooms: Rooms) -> None:
+        venues, engine, self._journal, self._doors, budgets, self.accounts = rooms
         self.settings, self.engine = settings, engine
-        self._journal, self._doors = journal, doors
-        self._started_ms = doors.clock.wall_ms()
+        self._started_ms = self._doors.clock.wall_ms()
         self._stopped: str | None = None
         self._timeout_ms = int(settings.api_request_timeout * 1_000)
-        budgets = {venue.name: Budget(venue.name, venue.limits) for venue in venues}
-        sink: Callable[[list[MarketEvent]], None] = engine.on_market
+        doors, sink = self._doors, engine.on_market
         self.readers = {
             venue.name: VenueReader(venue, engine.board, sink, budgets[venue.name], doors) for venue in venues
         }
@@ -129,6 +161,8 @@ class System:
                 tasks = [group.create_task(self.engine.beat()), group.create_task(self.engine.desk.run())]
                 tasks += [group.create_task(reader.run(self._timeout_ms)) for reader in self.readers.values()]
                 tasks += [group.create_task(lines.run()) for lines in self.lines.values()]
+                if self.accounts is not None:
+                    tasks.append(group.create_task(self.accounts.run()))
                 while self._stopped is None:
                     await self._doors.clock.sleep(READY_POLL_S)
                 await self.engine.stop(self._stopped, STOP_GRACE_S)
@@ -142,10 +176,12 @@ class System:
         self._stopped = self._stopped or reason
 
     async def close(self) -> None:
-        """Put the recorder, the journal and the sockets away, in this order, whatever fails."""
+        """Put the recorder, the accounts, the journal and the sockets away, in this order, whatever fails."""
         async with AsyncExitStack() as stack:
             stack.push_async_callback(self._doors.net.close)
             stack.push_async_callback(self._journal.close)
+            if self.accounts is not None:
+                stack.push_async_callback(self.accounts.close)
             if self._recorder is not None:
                 stack.callback(self._recorder.close)
 
@@ -187,31 +223,116 @@ class System:
         return glance(self.engine, mode=self.settings.trading_mode, started_ms=self._started_ms, troubles=troubles)
 
 
-async def build(settings: Settings, doors: Doors | None = None, *, journal: Journal | None = None) -> System:
-    """Put a system together; nothing is connected before `run`.
+async def build(
+    settings: Settings,
+    doors: Doors | None = None,
+    *,
+    journal: Journal | None = None,
+    take: Callable[[Board], Awaitable[list[Trader]]] | None = None,
+) -> System:
+    """Put a system together; nothing is connected before `run`. Paper in dry_run; in live mode real accounts.
 
-    Raises JournalError, RecordError or LedgerError when the journal cannot be opened or trusted.
+    `take` gives those who trade where the settings' keys do not. Raises JournalError, RecordError or LedgerError when
+    the journal cannot be opened or trusted, LiveRefusedError, and KeysError, NoAnswerError or LeaseError for accounts.
     """
-    journal = journal or await SqliteJournal.open(settings.data_dir)
-    try:
-        ledger = read_ledger(journal)
-    except BaseException:
-        await journal.close()
-        raise
+    if settings.live and take is None and (reasons := consent.missing(settings)):
+        raise LiveRefusedError("\n".join(f"- {one.detail}" for one in reasons))
     if doors is None:
         clock = SystemClock()
         net = await PicowsNet(clock).__aenter__()  # left by System.close
         doors = Doors(net, clock, SystemDice())
-    limits = limits_of(settings)
+    async with AsyncExitStack() as undo:
+        undo.push_async_callback(doors.net.close)
+        journal = journal or await SqliteJournal.open(settings.journal_dir)
+        undo.push_async_callback(journal.close)
+        ledger = read_ledger(journal)
+        limits = limits_of(settings)
 
-    def trades(asset: str, one: str, other: str) -> bool:
-        return settings.trades_asset(asset) and settings.trades_pair(one, other)
+        def trades(asset: str, one: str, other: str) -> bool:
+            return settings.trades_asset(asset) and settings.trades_pair(one, other)
 
-    board = Board(limits, trades)
-    venues = venues_of(settings)
-    purse = Purse(board, {venue.name: settings.paper_equity_usd for venue in venues}, settings.leverage)
-    gate = PaperVenue(board.facts, board.books, ledger)
-    engine: Engine
-    desk = Desk(journal, ledger, gate, doors.clock, lambda plan: engine.quotes(plan), lambda plan: engine.unfit(plan))
-    engine = Engine(board, desk, purse, doors.clock, budgets=settings, stop_loss_bps=settings.trade_stop_loss_bps)
-    return System(settings, venues, engine, journal, doors)
+        board = Board(limits, trades)
+        venues = venues_of(settings)
+        budgets = {venue.name: Budget(venue.name, venue.limits) for venue in venues}
+        accounts, gate = None, cast("Gate", PaperVenue(board.facts, board.books, ledger))
+        if settings.live:
+            traders = await (take(board) if take is not None else _traders(settings, board, doors))
+            accounts = _accounts(settings, board, ledger, doors, traders, budgets)
+            gate = Gates({venue: post.gate for venue, post in accounts.posts.items()})
+        equity = {} if settings.live else {venue.name: settings.paper_equity_usd for venue in venues}
+        purse = Purse(board, equity, settings.leverage, accounts)
+        engine: Engine
+        books = Books(journal, ledger, doors.clock)
+        desk = Desk(books, gate, doors.clock, lambda plan: engine.quotes(plan), lambda plan: engine.unfit(plan))
+        if accounts is not None:
+            accounts.begin(desk)
+        engine = Engine(
+            board,
+            desk,
+            purse,
+            doors.clock,
+            budgets=settings,
+            stop_loss_bps=settings.trade_stop_loss_bps,
+            obstacles=accounts,
+            auto=settings.auto_execution_enabled or not settings.live,
+        )
+        undo.pop_all()
+    return System(settings, Rooms(venues, engine, journal, doors, budgets, accounts))
+
+
+class Trader(NamedTuple):
+    """One account's private side, the right to trade it, and where it signs (None: on a thread of its own)."""
+
+    venue: TradingVenue
+    fence: Fence
+    signer: Executor | None = None
+
+
+async def _traders(settings: Settings, board: Board, doors: Doors) -> list[Trader]:
+    """Everyone whose keys were given, each with the lease of its account."""
+    known = await with_vault(settings, doors, int(settings.api_request_timeout * 1_000))
+    found: list[Trader] = []
+    try:
+        for venue, account in zip(traders_of(known, board.facts), accounts_of(known), strict=True):
+            where = urlsplit(account.address).netloc.replace(":", "-")
+            found.append(Trader(venue, Lease.take(lease_folder(), venue.name, f"{where}-{account.account}")))
+    except BaseException:
+        for one in found:
+            one.fence.release()
+        raise
+    return found
+
+
+def lease_folder() -> Path:
+    """One per user, whatever the data folder: two folders may hold keys of the same account."""
+    return Path.home() / ".local" / "state" / "twinleg" / "leases"
+
+
+def _accounts(
+    settings: Settings, board: Board, ledger: Ledger, doors: Doors, traders: list[Trader], budgets: dict[str, Budget]
+) -> Accounts:
+    timeout_ms = int(settings.api_request_timeout * 1_000)
+    terms = Terms(
+        grace_ms=settings.reconcile_grace_ms,
+        every_ms=RECONCILE_EVERY_MS,
+        stale_ms=RECONCILE_STALE_MS,
+        net_delta_max_usd=settings.unhedged_notional_max_usd,
+    )
+    upkeep = Upkeep(
+        balance_every_ms=int(settings.balance_check_interval * 1_000),
+        reconcile=terms,
+        leverage_of=lambda asset: effective_limits(settings, asset).leverage,
+    )
+    accounts = Accounts(board, ledger, doors, upkeep, leverage_read)
+    trusting = settings.lighter_nonce_manager == "optimistic"
+    for venue, fence, signer in traders:
+        lanes = Lanes(venue.lanes(), sequenced=venue.trading.sequenced, trusting=trusting)
+        account = Account(venue, board.facts, lanes, fence.lost)
+        budget = budgets[venue.name]
+        gate = VenueGate(account, budget, doors, timeout_ms, signer=signer, tell=accounts.heard)
+
+        def runner_for(feed: Feed, sink: Sink, budget: Budget = budget) -> StreamRunner:
+            return StreamRunner(feed, sink, budget, doors, reconnect_s=settings.ws_reconnect_delay)
+
+        accounts.take(gate, fence, runner_for)
+    return accounts
