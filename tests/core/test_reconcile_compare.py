@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from market_samples import ONE, TWO
 from trade_samples import Story, plan
 from twinleg.core import ledger as ledger_room
+from twinleg.core.flattening import name_of
 from twinleg.core.ledger import Ledger
-from twinleg.core.orders import ExitWanted, Leg, OrderUnknown, PositionRead, Side
+from twinleg.core.orders import ExitWanted, Leg, OrderUnknown, PositionRead, Side, client_id
 from twinleg.core.reconcile import (
     Finding,
     Kind,
@@ -265,6 +266,10 @@ def test_orders_named_like_ours_that_we_never_made_stop_entries_at_once(stranger
     ledger = ledger_of(hedged())
     for told in (listing(orders=(order(stranger),)), listing(fills=(fill(stranger),))):
         assert [one.code for one in refusals(once(ledger, told))] == ["foreign_order"]
+
+
+def test_what_a_flatten_sent_is_nobody_elses() -> None:
+    assert not refusals(once(ledger_of(hedged()), listing(fills=(fill(client_id(*name_of(5, 70))),))))
 
 
 def test_orders_of_trades_that_are_only_in_the_totals_are_ours(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -215,6 +215,13 @@ class Status(_Word, frozen=True, kw_only=True, tag="status_is"):
     findings: tuple[FindingShown, ...]
     venues: tuple[VenueState, ...]
     trades: tuple[TradeState, ...]
+    positions: dict[str, int] | None = None
+    """Signed lots by market as all venues last showed them, external ones included; None = not known."""
 
 
 Answer = Declined | InDoubt | Controlled | Flattening | TradeDone | Terms | Status
+
+
+def declined(code: str, detail: str) -> Declined:
+    """Not done, for one reason."""
+    return Declined(refusals=(Refusal(code, detail),))

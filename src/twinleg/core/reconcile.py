@@ -12,6 +12,7 @@ from enum import Enum
 import msgspec
 
 from twinleg.core.assets import asset_of
+from twinleg.core.flattening import is_flattening
 from twinleg.core.ledger import Ledger, TradeAccount
 from twinleg.core.messages import Market, Refusal
 from twinleg.core.orders import Leg, OrderStatus, PositionRead, Side, State, trade_number
@@ -280,14 +281,14 @@ def _find(ledger: Ledger, client_id: str) -> Order | None:
 
 def _ours(ledger: Ledger, client_id: str) -> bool:
     """Whether this ledger made the order: one that it has, one of a trade so old that it is only in the totals, or of
-    an earlier journal's."""
+    an earlier journal's; or a flatten did, which needs no ledger."""
     if client_id.rsplit("-", 2)[0] in ledger.trades:
         return _find(ledger, client_id) is not None
     try:
         number_of(client_id)
     except ValueError:
         return False
-    return trade_number(client_id.partition("-")[0]) < ledger.next_number
+    return is_flattening(client_id) or trade_number(client_id.partition("-")[0]) < ledger.next_number
 
 
 def _foreign(venue: str, client_id: str, market: str) -> Finding:

@@ -18,8 +18,7 @@ from pathlib import Path
 
 import msgspec
 
-from twinleg.core.messages import Refusal
-from twinleg.core.operations import Answer, Asked, Declined, InDoubt
+from twinleg.core.operations import Answer, Asked, InDoubt, declined
 from twinleg.runtime.lease import HeldError, lock_file
 
 LOG = logging.getLogger("twinleg.control")
@@ -160,7 +159,7 @@ class _Switchboard:
         task = asyncio.current_task()
         assert task is not None, "asyncio serves in tasks"
         if len(self._connected) >= CONNECTIONS_MAX:
-            await self._say(writer, _declined("busy", f"{CONNECTIONS_MAX} others are connected: try again"))
+            await self._say(writer, declined("busy", f"{CONNECTIONS_MAX} others are connected: try again"))
             writer.close()
             return
         self._connected[task] = writer
@@ -179,7 +178,7 @@ class _Switchboard:
             async with asyncio.timeout(SILENCE_S_MAX):
                 line = await reader.readline()
         except ValueError:  # the reader's limit
-            await self._say(writer, _declined("too_long", f"a request has at most {LINE_BYTES_MAX} bytes"))
+            await self._say(writer, declined("too_long", f"a request has at most {LINE_BYTES_MAX} bytes"))
             return False
         if not line.endswith(b"\n"):
             return False
@@ -190,9 +189,9 @@ class _Switchboard:
         try:
             asked = _asked.decode(line)
         except msgspec.DecodeError as error:
-            return _declined("not_understood", f"this engine does not understand that: {error}")
+            return declined("not_understood", f"this engine does not understand that: {error}")
         if len(self._unfinished) >= UNFINISHED_MAX:
-            return _declined("busy", f"{UNFINISHED_MAX} requests are under way: look with `twinleg status`, then wait")
+            return declined("busy", f"{UNFINISHED_MAX} requests are under way: look with `twinleg status`, then wait")
         working = asyncio.ensure_future(self._perform(asked))
         self._unfinished.add(working)
         working.add_done_callback(self._finished)
@@ -204,7 +203,7 @@ class _Switchboard:
             return InDoubt(text="the engine ends")
         failure = working.exception()
         if failure is not None:
-            return _declined("failed", f"a failure of our own, please report it: {failure!r}")
+            return declined("failed", f"a failure of our own, please report it: {failure!r}")
         return working.result()
 
     def _finished(self, working: asyncio.Task[Answer]) -> None:
@@ -226,7 +225,3 @@ class _Switchboard:
         for writer in self._connected.values():
             writer.transport.abort()  # its task ends by itself: asyncio complains of a cancelled one
         await asyncio.gather(*self._unfinished, *connected, return_exceptions=True)
-
-
-def _declined(code: str, detail: str) -> Declined:
-    return Declined(refusals=(Refusal(code, detail),))
