@@ -50,6 +50,7 @@ class Gates:
 
     def __init__(self, gates: Mapping[str, VenueGateLike]) -> None:
         self._gates = gates
+        self._preparing: dict[str, VenueGateLike] = {}
         self._refused: deque[OrderEvent] = deque()
 
     @property
@@ -65,11 +66,14 @@ class Gates:
 
     def prepare(self, intent: Intent, now_ms: int) -> None:
         """See Gate."""
-        if intent.venue in self._gates:
-            self._gates[intent.venue].prepare(intent, now_ms)
+        gate = self._gates.get(intent.venue)
+        if gate is not None:
+            self._preparing[intent.client_id] = gate
+            gate.prepare(intent, now_ms)
 
     def submit(self, intent: Intent, now_ms: int) -> None:
         """See Gate."""
+        self._preparing.pop(intent.client_id, None)
         if intent.venue in self._gates:
             self._gates[intent.venue].submit(intent, now_ms)
             return
@@ -79,7 +83,7 @@ class Gates:
 
     def drop(self, client_id: str, now_ms: int) -> None:
         """See Gate."""
-        gate = self._of(client_id)
+        gate = self._preparing.pop(client_id, None)
         if gate is not None:
             gate.drop(client_id, now_ms)
 
