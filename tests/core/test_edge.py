@@ -408,6 +408,20 @@ def test_an_edge_that_only_resting_makes_is_executable() -> None:
     assert [one.code for one in refused] == ["edge"]
 
 
+@pytest.mark.parametrize("dearer_bps", [0.0, 1.0, 1.9, 2.1, 9.0])
+def test_the_bound_is_the_edge_of_what_the_best_prices_hold(dearer_bps: float) -> None:
+    """The long leg's spread is 2 bps: a maker fee dearer by more leaves nothing to save, and both take."""
+    made = pair(
+        limits(aggressive_execution_spread_bps=1e9),
+        one=market(ONE, maker_fee_bps=dearer_bps),
+        two=market(TWO, post_only=False),
+    )
+    found = judged(made)
+    assert found is not None
+    assert found.mode is (Mode.MAKER_FIRST if dearer_bps < 2 else Mode.SIMULTANEOUS)
+    assert screen(made) == pytest.approx(found.curve[0][1])
+
+
 def test_our_own_fees_are_not_assumed() -> None:
     said = "fees: public base tier"
     own = {"fees_assumed": False}
