@@ -16,6 +16,7 @@ LOG = logging.getLogger("twinleg.dead_man")
 
 AHEAD_MS = 60_000
 """It fires this long after our last word, or as soon after as the venue allows."""
+RETRY_S = 5.0
 REFRESHES = 3
 """How often it is set again before it would fire: two may get lost."""
 
@@ -37,7 +38,8 @@ class DeadMan:
             return
         while True:
             await self._refresh()
-            await self._clock.sleep(self.ahead_ms / 1_000 / REFRESHES)
+            wait_s = self.ahead_ms / 1_000 / REFRESHES
+            await self._clock.sleep(wait_s if self._armed else min(wait_s, RETRY_S))
 
     async def _refresh(self) -> None:
         others = self._others()

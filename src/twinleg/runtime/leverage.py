@@ -16,6 +16,8 @@ LOG = logging.getLogger("twinleg.leverage")
 
 TOLERANCE = 0.01
 """Venues keep it as a whole percentage of margin or in steps of their own."""
+READS, READ_AFTER_S = 4, 0.5
+"""What was set is read back so often: the venue's lists may be a little behind."""
 RETRY_MS = 60_000
 """After a refusal or doubt, the market is left alone for this long."""
 
@@ -45,7 +47,7 @@ class Leverages:
         """Why nothing may be opened there yet: then it is seen to, within the venue's budget."""
         want = min(self._wanted(asset), market.max_leverage or float("inf"))
         have = self.seen.get(market.key)
-        if have is not None and abs(have - want) <= TOLERANCE * want:
+        if _alike(have, want):
             return None
         due = self._clock.wall_ms() >= self._again_ms.get(market.key, 0)
         if due and market.key not in self._under_way:
@@ -64,12 +66,14 @@ class Leverages:
             LOG.warning("%s: leverage %g was refused", market.key, want)
             return
         self.seen.pop(market.key, None)
-        now_ms = self._clock.wall_ms()
-        answer = await gate.read(self._read(gate.venue, market, now_ms) or gate.venue.positions(now_ms))
-        if isinstance(answer, Unread):
-            return
-        if market.key not in self.seen and verdict is SendVerdict.ACCEPTED:
-            self.seen[market.key] = want
+        for _ in range(READS):
+            await self._clock.sleep(READ_AFTER_S)
+            now_ms = self._clock.wall_ms()
+            answer = await gate.read(self._read(gate.venue, market, now_ms) or gate.venue.positions(now_ms))
+            if not isinstance(answer, Unread) and market.key not in self.seen and verdict is SendVerdict.ACCEPTED:
+                self.seen[market.key] = want
+            if _alike(self.seen.get(market.key), want):
+                break
         LOG.info("%s: leverage is %s", market.key, self.seen.get(market.key, "not known"))
 
     def _ended(self, key: str, task: asyncio.Task[None]) -> None:
@@ -81,3 +85,7 @@ class Leverages:
         """End what is under way."""
         for task in self._under_way.values():
             task.cancel()
+
+
+def _alike(have: float | None, want: float) -> bool:
+    return have is not None and abs(have - want) <= TOLERANCE * want
