@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from twinleg.cli.app_books import books
 from twinleg.cli.exits import EPILOG
 
 app = typer.Typer(
@@ -142,6 +143,9 @@ def doctor(wait: Wait = 75.0, as_json: Json = False) -> None:
     from twinleg.cli.doctor import run_doctor
 
     raise typer.Exit(run_doctor(wait, as_json=as_json))
+
+
+app.add_typer(books)
 
 
 @app.command(name="replay-journal", epilog=EPILOG)

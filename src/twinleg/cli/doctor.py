@@ -13,6 +13,7 @@ from twinleg.cli.findings import Checked, Verdict, doubtful, failed, good
 from twinleg.cli.looking import looking, units_checked
 from twinleg.cli.machine import of_folders, of_python
 from twinleg.cli.output import put, put_json
+from twinleg.cli.readiness import account_findings, live_findings
 from twinleg.core.funding import UnitCheck, UnitState
 from twinleg.core.glance import Glance, VenueLine
 from twinleg.core.messages import StreamState
@@ -44,6 +45,7 @@ def run_doctor(wait_s: float, *, as_json: bool) -> int:
     else:
         findings += [*_settings(loaded), *of_folders(loaded.settings)]
         findings += asyncio.run(_venues(loaded.settings, wait_s))
+        findings += asyncio.run(_accounts(loaded.settings, wait_s))
     code = min((one.exit_code for one in findings if one.verdict is Verdict.FAIL), default=OK)
     if as_json:
         put_json(DoctorAnswer(code, tuple(findings)))
@@ -59,8 +61,14 @@ def _settings(loaded: Loaded) -> Iterator[Checked]:
         yield doubtful("settings", warning, "See docs/SETTINGS.md")
     if loaded.ignored:
         yield doubtful("settings", f"not settings of twinleg, ignored: {', '.join(loaded.ignored)}", "Remove them")
-    if mode == "live":
-        yield failed("settings", "TRADING_MODE=live is refused in this version", "Set TRADING_MODE=dry_run", REFUSED)
+
+
+async def _accounts(settings: Settings, wait_s: float) -> list[Checked]:
+    """Our accounts when there are keys, and all that live trading needs when it is asked for."""
+    timeout_s = min(wait_s, settings.api_request_timeout)
+    if settings.trading_mode == "live":
+        return await live_findings(settings, timeout_s)
+    return await account_findings(settings, timeout_s)
 
 
 async def _venues(settings: Settings, wait_s: float) -> list[Checked]:

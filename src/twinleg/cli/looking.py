@@ -63,8 +63,9 @@ class Look(NamedTuple):
 async def looking(settings: Settings, wait_s: float) -> AsyncIterator[Look]:
     """A system that has its books, or has waited for them. Raises what our own code raised."""
     logs.only_errors()
-    # A running engine's journal and recordings, in the same folder, stay its own.
-    system = await build(settings.model_copy(update={"record": False}), journal=NoJournal())
+    # A running engine's journal, recordings and accounts stay its own, whatever the mode.
+    harmless = settings.model_copy(update={"record": False, "trading_mode": "dry_run"})
+    system = await build(harmless, journal=NoJournal())
     system.engine.stopping = ONLY_LOOKING
     try:
         async with asyncio.TaskGroup() as group:

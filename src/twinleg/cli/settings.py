@@ -8,11 +8,16 @@ from pathlib import Path
 
 from twinleg.cli.exits import BAD_CONFIGURATION
 from twinleg.runtime.settings import Settings
-from twinleg.runtime.settings_load import SettingsError, load
+from twinleg.runtime.settings_load import Loaded, SettingsError, load
 
 
 def settings_of_user() -> Settings:
     """From the environment, `.env` and `twinleg.toml`; warnings are shown. Exits with 2 when they cannot be used."""
+    return loaded_of_user().settings
+
+
+def loaded_of_user() -> Loaded:
+    """The same, with where each value was found."""
     try:
         loaded = load()
     except SettingsError as error:
@@ -22,7 +27,7 @@ def settings_of_user() -> Settings:
         sys.stderr.write(f"warning: {warning}\n")
     if loaded.ignored:
         sys.stderr.write(f"warning: not settings of twinleg, ignored: {', '.join(loaded.ignored)}\n")
-    return loaded.settings
+    return loaded
 
 
 def settings_of_demo(addresses: Mapping[str, str], folder: Path) -> Settings:
