@@ -20,6 +20,7 @@ from twinleg.core.amounts import Grid
 from twinleg.core.messages import Market, MarketStatus
 from twinleg.core.orders import Intent, Leg, Purpose, Side, TimeInForce, client_id
 from twinleg.core.trading import (
+    KEY_REFUSED,
     AccountEvent,
     AccountRead,
     AccountSnapshot,
@@ -32,6 +33,7 @@ from twinleg.core.trading import (
     SendVerdict,
     Signed,
     TradingCapabilities,
+    TransactionSeen,
 )
 from twinleg.core.venue import Feed, Limits, Request, WireError
 from twinleg.runtime.budget import Budget
@@ -92,8 +94,12 @@ class Exchange:
         self.next: dict[str, int] = {}
         self.orders: dict[str, Placed] = {}
         self.fills: list[tuple[Placed, str, int]] = []
+        self.transactions: dict[str, TransactionSeen] = {}
+        """Numbered ones that were executed, by correlation."""
         self.share = 1.0
         self.refuses = False
+        self.shows_numbers = True
+        """The account stream tells of transactions."""
         self.told: list[AccountEvent] = []
         """What the account stream would tell, in order."""
 
@@ -107,6 +113,9 @@ class Exchange:
             return 400, {"reason": "margin"}
         if self.sequenced:
             self.next[tx["key"]] += 1
+            self.number(tx)
+        if tx["kind"] in ("nothing", "leverage", "switch"):
+            return 200, {"id": None}
         if tx["kind"] == "cancel":
             for order in self.orders.values():
                 if order.client == tx["client"]:
@@ -120,6 +129,16 @@ class Exchange:
             self.fill(order, int(order.size * self.share))
             self.end(order, "ioc")
         return 200, {"id": order.id}
+
+    def number(self, tx: dict[str, Any]) -> None:
+        named = tx["client"] or None
+        seen = TransactionSeen(
+            venue=VENUE, key=tx["key"], number=tx["number"], correlation=tx.get("name", "theirs"), client_id=named,
+            executed=True, at_ms=self.clock.wall_ms(),
+        )  # fmt: skip
+        self.transactions[seen.correlation] = seen
+        if self.shows_numbers:
+            self.told.append(seen)
 
     def fill(self, order: Placed, lots: int) -> None:
         if lots:
@@ -176,7 +195,7 @@ class Wire:
 
     ok · lost (taken, no answer) · dropped (not taken, no answer) · unsent · refused · busy (429) · broken (taken,
     502) · down (not taken, 502) · late (no answer, taken a second later) · slow, stuck (taken and answered after half a
-    second, half a minute)
+    second, half a minute) · exists, revoked (not taken: there is such an order, no such key)
     """
 
     def __init__(self, clock: SimClock, exchange: Exchange) -> None:
@@ -201,6 +220,8 @@ class Wire:
             return Reply(503, b"maintenance")
         if path in self.garbled:
             return Reply(200, b"<html>")
+        if path == "transaction":
+            return Reply(200, b"fine") if query in self.exchange.transactions else Reply(400, b"not found")
         if path == "next":
             number = self.exchange.next.setdefault(query, 0)
             self.history.append(("told", query, number, None))
@@ -229,6 +250,8 @@ class Wire:
                 return Reply(None, b"", "timeout")
             case "down":
                 return Reply(502, b"<html>")
+            case "exists" | "revoked":
+                return Reply(400, msgspec.json.encode({"reason": fate}))
             case "slow" | "stuck":
                 await self.clock.sleep(0.5 if fate == "slow" else 30.0)
             case "refused":
@@ -263,9 +286,13 @@ class TinyTrading:
         self.exchange, self._keys = exchange, keys
         self.trading = TradingCapabilities(
             sequenced=exchange.sequenced, post_only=True, modify=False, cancel_all=False, cancel_all_in_market=False,
-            dead_man_switch=False, leverage=False, expiry_ms_max=LIFE_MS,
+            dead_man_switch=True, leverage=True, expiry_ms_max=LIFE_MS,
         )  # fmt: skip
         self.raises: Exception | None = None
+        self.signatures = 0
+
+    def prepare(self, now_ms: int) -> None:
+        """There is nothing to load."""
 
     def lanes(self) -> Sequence[str]:
         return self._keys
@@ -288,21 +315,28 @@ class TinyTrading:
 
     def _signed(self, kind: str, client: str, lane: Lane, now_ms: int, fields: dict[str, Any], reduces: bool) -> Signed:
         assert (lane.number is not None) == self.exchange.sequenced, "signed on a guess"
-        void_ms = now_ms + LIFE_MS
-        tx = {"kind": kind, "client": client, "key": lane.key, "number": lane.number, "void_ms": void_ms} | fields
+        void_ms, self.signatures = now_ms + LIFE_MS, self.signatures + 1
+        name = f"{kind}/{client}/{lane.key}/{lane.number}"
+        tx = {"kind": kind, "client": client, "key": lane.key, "number": lane.number, "void_ms": void_ms, "name": name}
+        tx |= fields
         request = Request(
             venue=VENUE, method="POST", url="http://tiny/tx", body=msgspec.json.encode(tx), reduces_risk=reduces
         )
-        return Signed(client_id=client, request=request, correlation=client, lane=lane, void_after_ms=void_ms)
+        return Signed(client_id=client, request=request, correlation=name, lane=lane, void_after_ms=void_ms)
 
     def sign_cancel_all(self, market: Market | None, lane: Lane, now_ms: int) -> Signed:
         raise NotImplementedError
 
+    def sign_nothing(self, client_id: str, market: Market, lane: Lane, now_ms: int) -> Signed:
+        return self._signed("nothing", "", lane, now_ms, {}, True)
+
     def sign_leverage(self, market: Market, leverage: float, lane: Lane, now_ms: int) -> Signed:
-        raise NotImplementedError
+        if leverage < 1:
+            raise ValueError(f"leverage {leverage}")
+        return self._signed("leverage", "", lane, now_ms, {"leverage": leverage}, False)
 
     def sign_dead_man_switch(self, fires_at_ms: int | None, lane: Lane, now_ms: int) -> Signed:
-        raise NotImplementedError
+        return self._signed("switch", "", lane, now_ms, {"fires_at_ms": fires_at_ms}, True)
 
     def read_reply(self, signed: Signed, status: int | None, body: bytes) -> SendOutcome:
         if status in {None, 502, 503}:
@@ -310,7 +344,12 @@ class TinyTrading:
         answer = msgspec.json.decode(body)
         if status == 200:
             return SendOutcome(SendVerdict.ACCEPTED, "", answer["id"], lane_spent=True)
-        return SendOutcome(SendVerdict.REJECTED, answer["reason"], lane_spent=None if status == 409 else False)
+        reason = answer["reason"]
+        if reason == "exists":
+            return SendOutcome(SendVerdict.UNKNOWN, reason, exists=True)
+        incident = KEY_REFUSED if reason == "revoked" else None
+        spent = None if status == 409 else False
+        return SendOutcome(SendVerdict.REJECTED, reason, lane_spent=spent, incident=incident)
 
     def next_number(self, key: str, now_ms: int) -> tuple[Request, Callable[[bytes], int]] | None:
         if not self.exchange.sequenced:
@@ -332,6 +371,15 @@ class TinyTrading:
         if body != b"fine":
             raise WireError(f"not ours: {body[:20]!r}")
         return self.exchange.lists(kind, client)
+
+    def transaction(self, correlation: str, now_ms: int) -> AccountRead | None:
+        if not self.exchange.sequenced:
+            return None
+
+        def parse(body: bytes, now_ms: int) -> list[AccountEvent]:
+            return [self.exchange.transactions[correlation]]
+
+        return AccountRead(Request(venue=VENUE, method="GET", url=f"http://tiny/transaction?{correlation}"), parse)
 
     def open_orders(self, now_ms: int) -> AccountRead:
         return self._read("open")
@@ -382,7 +430,8 @@ class TinyWorld:
         self.lost: str | None = None
         account = Account(self.trading, {ETH.key: ETH}, self.lanes, lambda: self.lost)
         doors = Doors(self.wire, self.clock, SimDice())
-        self.gate = VenueGate(account, self.budget, doors, TIMEOUT_MS, signer=Inline())
+        self.heard: list[Any] = []
+        self.gate = VenueGate(account, self.budget, doors, TIMEOUT_MS, signer=Inline(), tell=self.heard.append)
         self.news: list[Any] = []
 
     async def __aenter__(self) -> TinyWorld:

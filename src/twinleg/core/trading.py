@@ -73,6 +73,10 @@ class SendOutcome(msgspec.Struct, frozen=True):
     venue_order_id: str | None = None
     lane_spent: bool | None = None
     retry_after_s: float | None = None
+    exists: bool = False
+    """The venue says that it has an order of that name: that these bytes never arrived proves nothing of it."""
+    incident: str | None = None
+    """Incident.kind of what the answer tells of the key or the account, beside the order."""
 
 
 class PositionSeen(msgspec.Struct, frozen=True, gc=False):
@@ -154,6 +158,23 @@ class Incident(msgspec.Struct, frozen=True, gc=False):
 
 IN_DOUBT = "in_doubt"
 """Incident.kind of a private stream that may have lost something: orders, fills and positions are to be read back."""
+FOREIGN_KEY = "foreign_key"
+"""Incident.kind of a key that somebody else signs with, too."""
+KEY_REFUSED = "key_refused"
+"""Incident.kind of a key that the venue does not take (any more)."""
+
+
+class TransactionSeen(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """A numbered transaction as the venue has it. `executed`: the number is used, by this one and by no other."""
+
+    venue: str
+    key: str
+    number: int
+    correlation: str
+    client_id: str | None
+    """Of the order that it placed, changed or cancelled, if that is one of ours."""
+    executed: bool
+    at_ms: int
 
 
 class LeverageSeen(msgspec.Struct, frozen=True, gc=False):
@@ -195,6 +216,7 @@ AccountEvent = (
     | FeesSeen
     | LeverageSeen
     | Incident
+    | TransactionSeen
     | AccountSnapshot
 )
 """What a venue's private side tells. The runtime turns what concerns our orders into core.orders events."""
@@ -219,6 +241,10 @@ class TradingVenue(Protocol):
     name: str
     trading: TradingCapabilities
 
+    def prepare(self, now_ms: int) -> None:
+        """Load what signing needs. CPU only, on the thread that signs. Raises ValueError."""
+        ...
+
     def lanes(self) -> Sequence[str]:
         """The keys that can sign, the last kept for what reduces risk where there are several."""
         ...
@@ -231,6 +257,10 @@ class TradingVenue(Protocol):
         self, client_id: str, venue_order_id: str | None, market: Market, lane: Lane, now_ms: int
     ) -> Signed: ...
     def sign_cancel_all(self, market: Market | None, lane: Lane, now_ms: int) -> Signed: ...
+    def sign_nothing(self, client_id: str, market: Market, lane: Lane, now_ms: int) -> Signed:
+        """What uses the lane's number and changes nothing, or else takes that order back: see runtime.doubts."""
+        ...
+
     def sign_leverage(self, market: Market, leverage: float, lane: Lane, now_ms: int) -> Signed: ...
     def sign_dead_man_switch(self, fires_at_ms: int | None, lane: Lane, now_ms: int) -> Signed:
         """Arm the venue's own cancel-all at that time, or disarm it with None."""
@@ -247,6 +277,13 @@ class TradingVenue(Protocol):
     def open_orders(self, now_ms: int) -> AccountRead: ...
     def order(self, client_id: str, market: Market, now_ms: int) -> list[AccountRead]:
         """All reads that together prove an order's fate, open, closed and its fills."""
+        ...
+
+    def transaction(self, correlation: str, now_ms: int) -> AccountRead | None:
+        """What became of a submission, by the name it was sent under: TransactionSeen, and what only this tells.
+
+        No answer where the venue does not know it. None where nothing is numbered: then only the order's reads tell.
+        """
         ...
 
     def fills(self, since_ms: int, now_ms: int) -> AccountRead: ...

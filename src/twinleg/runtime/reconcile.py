@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from twinleg.core.flattening import is_flattening
 from twinleg.core.ledger import Ledger
 from twinleg.core.messages import Market, Refusal
 from twinleg.core.orders import PositionRead, trade_number
@@ -33,7 +34,8 @@ from twinleg.core.reconcile import (
 )
 from twinleg.core.trading import IN_DOUBT, AccountRead, AccountSnapshot, Incident
 from twinleg.runtime.account_reads import Unread
-from twinleg.runtime.gate import LAG_MS, VenueGate
+from twinleg.runtime.gate import VenueGate
+from twinleg.runtime.known import LAG_MS
 from twinleg.runtime.ports import Clock
 
 LOG = logging.getLogger("twinleg.reconcile")
@@ -204,8 +206,8 @@ class Reconciler:
 
     def _note_numbers(self, listing: Listing) -> None:
         named = [row.client_id for row in listing.orders or ()] + [row.client_id for row in listing.fills or ()]
-        numbers = [trade_number(client_id.partition("-")[0]) for client_id in named if client_id is not None]
-        self.highest_number = max([self.highest_number, *numbers])
+        trades = [client_id.partition("-")[0] for client_id in named if client_id and not is_flattening(client_id)]
+        self.highest_number = max([self.highest_number, *map(trade_number, trades)])
 
     def _note_positions(self, listing: Listing) -> None:
         of_venue = {row.market: row.lots for row in listing.positions or ()}

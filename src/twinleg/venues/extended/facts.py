@@ -76,9 +76,10 @@ LIMITS = Limits(
 EXPIRY_MS_MAX = 28 * 86_400_000
 """An order's expiry is mandatory: at most 28 days ahead on testnet, 90 on mainnet (API documentation, 2025)."""
 
-EXPIRY_AFTER_DEADLINE_MS = 10_000
-"""Our choice, no least expiry is published (code 1135 would say so at once): an order of whose deadline nobody heard
-must not trade minutes later, but the venue's clock was seen 2-3 s ahead (recorded, September 2026)."""
+EXPIRY_AFTER_DEADLINE_MS = 5_000
+"""Our choice, no least expiry is published (code 1135 would say so at once). Nothing but its expiry proves that a lost
+order cannot arrive any more, so it is as short as the venue's clock allows, which was seen 2-3 s ahead (recorded,
+September 2026)."""
 
 CLOCK_SKEW_MS_MAX = 5_000
 """Our choice: how far the venue's clock may be off before a signature's expiry is not to be relied on."""
@@ -101,7 +102,10 @@ ORDER_REFUSALS = frozenset(
 )
 """Error codes that say what was wrong with a request, so that nothing comes of it (API documentation, 2025)."""
 
-DOUBTFUL_REFUSALS = frozenset({404, 408, 429, 500, 1006, 1134})
+DUPLICATE = 1134
+"""Error code of an external id that is taken (API documentation, 2025)."""
+
+DOUBTFUL_REFUSALS = frozenset({404, 408, 429, 500, 1006, DUPLICATE})
 """Error codes after which the order may live: 1134 names a duplicate, whose first may be ours; 1006 is an application
 error; a bare 404 came for good orders, too (a third-party SDK, July 2026)."""
 

@@ -16,7 +16,7 @@ import msgspec
 
 from twinleg.core.messages import Market
 from twinleg.core.orders import Intent, Side, TimeInForce
-from twinleg.core.trading import SendOutcome, SendVerdict
+from twinleg.core.trading import KEY_REFUSED, SendOutcome, SendVerdict
 from twinleg.core.venue import Credential, Request
 from twinleg.venues.extended import facts, wire
 from twinleg.venues.extended.sign import Domain, Keys, amounts_of, order_hash
@@ -201,14 +201,15 @@ def outcome(request: Request, external_id: str, status: int | None, body: bytes)
     except wire.UNREADABLE as error:
         answer = wire.Answer(status=f"unreadable: {error}")
     if status == 401:
-        return SendOutcome(SendVerdict.REJECTED, _told(401, answer))
+        return SendOutcome(SendVerdict.REJECTED, _told(401, answer), incident=KEY_REFUSED)
     if 200 <= status < 300 and answer.error is None and answer.status in ("OK", ""):
         return _success(request, external_id, status, answer)
     code = answer.error.code if answer.error is not None and answer.status == "ERROR" else None
     gone = code == 404 and not _places(request)  # a cancel of an order that is over, or never came
     definite = isinstance(code, int) and (code not in facts.DOUBTFUL_REFUSALS or gone)
     refused = definite and (status in FAULT_OF_OURS or (200 <= status < 300 and code in facts.ORDER_REFUSALS))
-    return SendOutcome(SendVerdict.REJECTED if refused else SendVerdict.UNKNOWN, _told(status, answer))
+    verdict = SendVerdict.REJECTED if refused else SendVerdict.UNKNOWN
+    return SendOutcome(verdict, _told(status, answer), exists=code == facts.DUPLICATE)
 
 
 def _success(request: Request, external_id: str, status: int, answer: wire.Answer) -> SendOutcome:

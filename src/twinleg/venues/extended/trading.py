@@ -60,6 +60,9 @@ class ExtendedTrading:
     def __repr__(self) -> str:
         return f"ExtendedTrading({self._keys!r})"
 
+    def prepare(self, now_ms: int) -> None:
+        """There is nothing to load."""
+
     def lanes(self) -> Sequence[str]:
         """One: nothing is numbered here, so one key never waits for itself."""
         return (LANE,)
@@ -96,6 +99,10 @@ class ExtendedTrading:
     def sign_cancel_all(self, market: Market | None, lane: Lane, now_ms: int) -> Signed:
         """Anybody's orders on the account, not ours alone."""
         return self._unsigned("", self._door.cancel_all(market), lane, now_ms)
+
+    def sign_nothing(self, client_id: str, market: Market, lane: Lane, now_ms: int) -> Signed:
+        """A cancel: nothing is numbered, so that nothing else could be of use."""
+        return self.sign_cancel(client_id, None, market, lane, now_ms)
 
     def sign_leverage(self, market: Market, leverage: float, lane: Lane, now_ms: int) -> Signed:
         """Raises ValueError for what the market does not allow."""
@@ -140,6 +147,10 @@ class ExtendedTrading:
             self._read(history, partial(self._of_order, client_id)),
             self._read(fills, partial(self._fills_of_order, client_id)),
         ]
+
+    def transaction(self, correlation: str, now_ms: int) -> AccountRead | None:
+        """None: nothing is numbered, so that nothing can take a lost order's place, and only its expiry ends it."""
+        return None
 
     def fills(self, since_ms: int, now_ms: int) -> AccountRead:
         """All fills from `since_ms` on, oldest first, as far back as FILL_PAGES_MAX pages go."""

@@ -59,6 +59,8 @@ class Rows:
         self._markets = markets
         self._by_index: dict[int, Market] = {}
         self.unknown_words = 0
+        self.fractions: dict[int, int | None] = {}
+        """The margin fraction that the account has chosen, by the market's number; None for isolated margin."""
 
     def order(self, raw: msgspec.Raw, now_ms: int) -> list[OrderSeen | Incident]:
         """An order of the account, none for one of somebody else's."""
@@ -124,6 +126,8 @@ class Rows:
         percent = wire.positive(row.initial_margin_fraction)
         if percent is None:
             return [seen]
+        fraction = round(percent * facts.MARGIN_FRACTION_UNIT / 100)
+        self.fractions[row.market_id] = fraction if row.margin_mode == facts.CROSS_MARGIN else None
         return [seen, LeverageSeen(facts.NAME, market.key, 100 / percent, now_ms)]
 
     def market(self, index: int) -> Market | None:
@@ -299,19 +303,16 @@ class LighterAccountFeed(Session):
         events = self._told(_flat(frame.orders), self._rows.order, now_ms)
         if starts:
             return _whole("orders", events, now_ms)
-        liquidated = [one for one in events if isinstance(one, OrderSeen) and one.reason == CANCELLED_BY_LIQUIDATION]
-        return [
-            *events,
-            *(Incident(facts.NAME, "liquidation", f"{one.market}: {one.reason}", now_ms) for one in liquidated),
-        ]
+        gone = [one for one in events if isinstance(one, OrderSeen) and one.reason == CANCELLED_BY_LIQUIDATION]
+        return [*events, *(Incident(facts.NAME, "liquidation", f"{one.market}: {one.reason}", now_ms) for one in gone)]
 
     def _trades(self, frame: wire.AccountFrame, starts: bool, now_ms: int) -> list[AccountEvent]:
         """Fills not told before: each start replays some, and perhaps not all that we missed."""
         raws = [] if bytes(frame.trades) == b"null" else _flat(frame.trades)  # recorded where there are none
         events = self._told(raws, self._rows.executions, now_ms)
         fills = sorted((one for one in events if isinstance(one, ExecutionSeen)), key=lambda one: int(one.fill_id))
-        news: list[AccountEvent] = [one for one in fills if self._is_news(one)]
-        news += [one for one in events if not isinstance(one, ExecutionSeen)]
+        others = [one for one in events if not isinstance(one, ExecutionSeen)]
+        news: list[AccountEvent] = [*(one for one in fills if self._is_news(one)), *others]
         if starts and self._missed_fills:
             news.append(_doubt("fills since the last subscription", now_ms))
         self._missed_fills = True
@@ -332,9 +333,10 @@ class LighterAccountFeed(Session):
         return _whole("balance", [seen], now_ms) if starts else [seen]
 
     def _transactions(self, frame: wire.AccountFrame, starts: bool, now_ms: int) -> list[AccountEvent]:
-        """Results of transactions. Of the past ones that a start replays, only failed orders are still news."""
+        """Results of transactions, and whose numbers they have. Incidents that a start replays are no news."""
+        index, market_of = self._rows.account_index, self._rows.market
         events = self._told(
-            frame.txs or (), lambda raw, at_ms: orders.transaction_result(raw, self._rows.market, at_ms), now_ms
+            frame.txs or (), lambda raw, at_ms: orders.transaction_told(raw, index, market_of, at_ms), now_ms
         )
         return [one for one in events if not (starts and isinstance(one, Incident))]
 

@@ -79,8 +79,9 @@ CHAIN_MAINNET, CHAIN_TESTNET = 304, 300
 
 TX_CREATE_ORDER, TX_CANCEL_ORDER, TX_CANCEL_ALL, TX_MODIFY_ORDER, TX_UPDATE_LEVERAGE = 14, 15, 16, 17, 20
 TX_CHANGE_KEY, TX_DELEVERAGE, TX_EXIT_POSITION, TX_LIQUIDATE = 8, 23, 24, 26
-TX_FAILED = 0
-"""Status of a transaction that the sequencer refused; 1 = pending, 2 = executed, 3 = pending final state."""
+TX_FAILED, TX_PENDING, TX_EXECUTED, TX_PENDING_FINAL = range(4)
+"""Statuses of a transaction. Pending ones wait for the sequencer; failed ones it refused, and their nonce is used."""
+CROSS_MARGIN = 0
 LIMIT, MARKET, STOP_LOSS, STOP_LOSS_LIMIT, TAKE_PROFIT, TAKE_PROFIT_LIMIT, TWAP = range(7)
 IMMEDIATE_OR_CANCEL, GOOD_TILL_TIME, POST_ONLY = range(3)
 CANCEL_ALL_NOW, CANCEL_ALL_SCHEDULED, CANCEL_ALL_ABORT = range(3)

@@ -13,7 +13,18 @@ import msgspec
 
 from twinleg.core.messages import Market
 from twinleg.core.orders import Intent, Purpose, Side, TimeInForce
-from twinleg.core.trading import Incident, Lane, OrderSeen, SendOutcome, SendVerdict, Signed, client_id_of, number_of
+from twinleg.core.trading import (
+    KEY_REFUSED,
+    Incident,
+    Lane,
+    OrderSeen,
+    SendOutcome,
+    SendVerdict,
+    Signed,
+    TransactionSeen,
+    client_id_of,
+    number_of,
+)
 from twinleg.core.venue import Request
 from twinleg.venues.lighter import facts, wire
 from twinleg.venues.lighter.sign import OrderFields, Transaction
@@ -31,6 +42,8 @@ HINTS = {
     21120: "wrong chain id, key or slot",
     21136: "the signer is outdated",
 }
+KEY_REFUSALS = frozenset({21109, 21120, 21136})
+"""Codes after which every other transaction of this key will be refused, too."""
 REASON_CHARS_MAX = 200
 
 ACCOUNT_CHANGES = {
@@ -42,6 +55,10 @@ ACCOUNT_CHANGES = {
 """Transactions that happen to the account, and the incident each is."""
 NO_ERROR = ("null", '""', "{}")
 TOLD_WHEN_FAILED = frozenset({facts.TX_CANCEL_ALL, facts.TX_UPDATE_LEVERAGE})
+NAMING_TYPES = frozenset({facts.TX_CREATE_ORDER, facts.TX_CANCEL_ORDER, facts.TX_MODIFY_ORDER})
+"""Transactions that name one order."""
+SIGNED_TYPES = frozenset({*range(8, 21), *range(28, 46)})
+"""Transactions that a key signs; the others are the venue's own or come from the other chain."""
 
 TRIGGERED = frozenset({facts.STOP_LOSS, facts.STOP_LOSS_LIMIT, facts.TAKE_PROFIT, facts.TAKE_PROFIT_LIMIT})
 IMMEDIATE_ONLY = frozenset({facts.MARKET, facts.STOP_LOSS, facts.TAKE_PROFIT})
@@ -160,9 +177,47 @@ def read_reply(signed: Signed, status: int | None, body: bytes) -> SendOutcome:
         return SendOutcome(SendVerdict.REJECTED, reason, lane_spent=False, retry_after_s=facts.RETRY_AFTER_S)
     if reply.code == INVALID_NONCE:
         return SendOutcome(SendVerdict.REJECTED, reason, lane_spent=None)
-    if reply.code != CLIENT_ORDER_INDEX_EXISTS and any(reply.code in codes for codes in REFUSED):
-        return SendOutcome(SendVerdict.REJECTED, reason, lane_spent=False)
+    if reply.code == CLIENT_ORDER_INDEX_EXISTS:
+        return SendOutcome(SendVerdict.UNKNOWN, reason, exists=True)
+    if any(reply.code in codes for codes in REFUSED):
+        incident = KEY_REFUSED if reply.code in KEY_REFUSALS else None
+        return SendOutcome(SendVerdict.REJECTED, reason, lane_spent=False, incident=incident)
     return _unknown(reason, status)
+
+
+def transaction_told(
+    raw: msgspec.Raw, account: int, market_of: Callable[[int], Market | None], now_ms: int
+) -> list[OrderSeen | Incident | TransactionSeen]:
+    """All that a transaction of the account tells. Raises one of wire.UNREADABLE."""
+    return [*transaction_result(raw, market_of, now_ms), *transaction_seen(raw, account, now_ms)]
+
+
+def transaction_seen(raw: msgspec.Raw, account: int, now_ms: int) -> list[TransactionSeen]:
+    """A transaction that a key signed, by its number. None for the venue's own, and for other accounts'.
+
+    One that failed at the sequencer has used its number, unless it failed for the number itself. Raises one of
+    wire.UNREADABLE.
+    """
+    row = wire.decode_transaction(raw)
+    if row.account_index != account or row.api_key_index is None or row.nonce is None or row.type not in SIGNED_TYPES:
+        return []
+    error = _error(row)
+    failed = row.status == facts.TX_FAILED and error is not None and not _of_number(error)
+    index = 0
+    if row.type in NAMING_TYPES:
+        info = wire.decode_named_info(row.info)
+        index = info.client_order_index or info.index
+    return [
+        TransactionSeen(
+            venue=facts.NAME,
+            key=str(row.api_key_index),
+            number=row.nonce,
+            correlation=row.hash.removeprefix("0x").lower(),
+            client_id=client_id_of(index),
+            executed=failed or row.status in (facts.TX_EXECUTED, facts.TX_PENDING_FINAL),
+            at_ms=now_ms,
+        )
+    ]
 
 
 def transaction_result(
@@ -176,8 +231,8 @@ def transaction_result(
     if row.status != facts.TX_FAILED:
         kind = ACCOUNT_CHANGES.get(row.type)
         return [Incident(facts.NAME, kind, f"transaction {row.hash:.90}", now_ms)] if kind else []
-    error = bytes(wire.decode_event_info(row.event_info or "{}").ae).decode()
-    if error in NO_ERROR:
+    error = _error(row)
+    if error is None:
         return []  # without the sequencer's word it proves nothing
     reason = f"failed at the sequencer: {error[:REASON_CHARS_MAX]}"
     if row.type in TOLD_WHEN_FAILED:
@@ -204,6 +259,16 @@ def transaction_result(
             at_ms=now_ms,
         )
     ]
+
+
+def _error(row: wire.TransactionRow) -> str | None:
+    """The sequencer's own word on a failed transaction."""
+    error = bytes(wire.decode_event_info(row.event_info or "{}").ae).decode()
+    return None if error in NO_ERROR else error
+
+
+def _of_number(error: str) -> bool:
+    return str(INVALID_NONCE) in error or "nonce" in error.lower()
 
 
 def _accepted(signed: Signed, reply: wire.SendReply) -> SendOutcome:

@@ -220,9 +220,9 @@ def funding_paid(rows: Rows, body: bytes, now_ms: int) -> list[AccountEvent]:
 
 
 def transaction(rows: Rows, body: bytes, now_ms: int) -> list[AccountEvent]:
-    """GET tx -> what its result tells: a failed order was never placed; nothing where the order itself tells."""
+    """GET tx -> whose number it has, and what its result tells: a failed order was never placed."""
     _private(body)
-    return [*_row(orders.transaction_result, msgspec.Raw(body), rows.market, now_ms)]
+    return [*_row(orders.transaction_told, msgspec.Raw(body), rows.account_index, rows.market, now_ms)]
 
 
 def next_nonce(body: bytes) -> int:

@@ -89,10 +89,20 @@ class LighterTrading:
         index = None if market is None else orders.market_index(market)
         return self._signed(NO_ORDER, self._signer.cancel_all(facts.CANCEL_ALL_NOW, 0, index, lane), lane)
 
+    def sign_nothing(self, client_id: str, market: Market, lane: Lane, now_ms: int) -> Signed:
+        """The leverage that a market has already, else a cancel, which may be refused before it uses its number."""
+        chosen = {index: fraction for index, fraction in dict(self._rows.fractions).items() if fraction is not None}
+        if not chosen:
+            return self.sign_cancel(client_id, None, market, lane, now_ms)
+        mine = orders.market_index(market)
+        index = mine if mine in chosen else next(iter(chosen))
+        return self._signed(NO_ORDER, self._signer.update_leverage(index, chosen[index], lane), lane)
+
     def sign_leverage(self, market: Market, leverage: float, lane: Lane, now_ms: int) -> Signed:
         """Cross margin at this leverage."""
-        fraction = orders.margin_fraction(leverage, market)
-        transaction = self._signer.update_leverage(orders.market_index(market), fraction, lane)
+        index, fraction = orders.market_index(market), orders.margin_fraction(leverage, market)
+        self._rows.fractions.setdefault(index, fraction)  # as wished, until the venue tells
+        transaction = self._signer.update_leverage(index, fraction, lane)
         return self._signed(NO_ORDER, transaction, lane, reduces_risk=False)
 
     def sign_dead_man_switch(self, fires_at_ms: int | None, lane: Lane, now_ms: int) -> Signed:
@@ -139,7 +149,10 @@ class LighterTrading:
         ]
 
     def transaction(self, correlation: str, now_ms: int) -> AccountRead:
-        """What became of a transaction, by the hash it was sent under: one that failed after all placed nothing."""
+        """What became of a transaction, by the hash it was sent under: one that failed after all placed nothing.
+
+        The venue keeps these apart from its listings, and answers 21500 for one that it does not know.
+        """
         query = {"by": "hash", "value": correlation}
         return AccountRead(self._get("tx", query, reduces_risk=True), partial(reads.transaction, self._rows))
 

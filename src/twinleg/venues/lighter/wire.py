@@ -180,6 +180,7 @@ class PositionRow(msgspec.Struct, gc=False):
     liquidation_price: str | float | None = None
     unrealized_pnl: str | float | None = None
     initial_margin_fraction: str | float | None = None
+    margin_mode: int = 0
 
 
 class AccountRow(msgspec.Struct, gc=False):
@@ -212,11 +213,17 @@ class PaidRow(msgspec.Struct, gc=False):
 
 
 class TransactionRow(msgspec.Struct, gc=False):
-    """A transaction with its result. `info` and `event_info` are JSON in text; `status` 0 = failed."""
+    """A transaction with its result. `info` and `event_info` are JSON in text; `status` 0 = failed.
+
+    `nonce` is the key's own number; the venue's own transactions have none of ours.
+    """
 
     hash: str
     type: int
     status: int
+    account_index: int | None = None
+    api_key_index: int | None = None
+    nonce: int | None = None
     info: str = ""
     event_info: str = ""
 
@@ -230,6 +237,13 @@ class CreateInfo(msgspec.Struct, rename="pascal", gc=False):
     price: int
     is_ask: int
     reduce_only: int
+
+
+class NamedInfo(msgspec.Struct, rename="pascal", gc=False):
+    """How the `info` of a transaction names its order: new ones by our number, others by ours or the venue's."""
+
+    client_order_index: int = 0
+    index: int = 0
 
 
 class EventInfo(msgspec.Struct, gc=False):
@@ -305,6 +319,7 @@ decode_user_stats = msgspec.json.Decoder(UserStats).decode
 decode_paid = msgspec.json.Decoder(PaidRow).decode
 decode_transaction = msgspec.json.Decoder(TransactionRow).decode
 decode_create_info = msgspec.json.Decoder(CreateInfo).decode
+decode_named_info = msgspec.json.Decoder(NamedInfo).decode
 decode_event_info = msgspec.json.Decoder(EventInfo).decode
 decode_private = msgspec.json.Decoder(PrivateReply).decode
 decode_account_frame = msgspec.json.Decoder(AccountFrame).decode
