@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import csv
 import json
 from pathlib import Path
@@ -16,9 +17,12 @@ from twinleg.cli.pnl import PnlAnswer
 from twinleg.cli.positions import PositionsAnswer, held, unhedged
 from twinleg.cli.trades import TradesAnswer
 from twinleg.core.ledger import Ledger
+from twinleg.core.messages import Refusal
+from twinleg.core.operations import Answer, Asked, AskStatus, Declined, FindingShown, Status
 from twinleg.core.orders import State
 from twinleg.core.records import JournalRecord
 from twinleg.core.story import Story
+from twinleg.runtime.control import listening
 from twinleg.runtime.journal_file import JournalFile
 
 DAY_MS = 86_400_000
@@ -152,6 +156,55 @@ def test_positions_from_the_journal_alone(tmp_path: Path) -> None:
     assert {one.venue_lots for one in answer.positions} == {None}
     assert answer.unhedged == ()
     assert "no engine runs here" in answered(tmp_path, "positions")
+
+
+def engine_says(seen: dict[str, int] | None) -> Status:
+    return Status(
+        mode="live",
+        at_ms=1,
+        control="running",
+        control_reason="",
+        control_at_ms=None,
+        blocked=(),
+        findings=(FindingShown(kind="position", venue="extended", subject="x", detail="it differs", lasting=True),),
+        venues=(),
+        trades=(),
+        positions=seen,
+    )
+
+
+@pytest.mark.parametrize("seen", [{"lighter:ETH": 1_000, "extended:ETH-USD": -900}, None])
+async def test_positions_beside_a_running_engine(tmp_path: Path, seen: dict[str, int] | None) -> None:
+    journal(tmp_path)
+
+    async def perform(asked: Asked) -> Answer:
+        assert isinstance(asked, AskStatus)
+        return engine_says(seen)
+
+    async with listening(tmp_path / "data", perform):
+        done = await asyncio.to_thread(twinleg, tmp_path, "positions", "--json")
+        text = await asyncio.to_thread(twinleg, tmp_path, "positions")
+    answer = msgspec.json.decode(done.stdout, type=PositionsAnswer, strict=True)
+    assert (answer.engine, answer.findings) == ("live", ("position: it differs",))
+    shown = {one.market: (one.lots, one.venue_lots, one.difference_lots) for one in answer.positions}
+    if seen is None:
+        assert set(shown.values()) == {(1_000, None, None), (-1_000, None, None)}
+        assert "has not seen both venues' positions" in text.stdout
+    else:
+        assert shown == {"lighter:ETH": (1_000, 1_000, 0), "extended:ETH-USD": (-1_000, -900, 100)}
+        assert "+100" in text.stdout
+
+
+async def test_an_engine_that_declines_is_no_answer(tmp_path: Path) -> None:
+    journal(tmp_path)
+
+    async def perform(_asked: Asked) -> Answer:
+        return Declined(refusals=(Refusal("busy", "others ask"),))
+
+    async with listening(tmp_path / "data", perform):
+        done = await asyncio.to_thread(twinleg, tmp_path, "positions")
+    assert done.returncode == OK
+    assert "did not say what the venues show" in done.stdout
 
 
 def test_positions_of_several_trades_and_what_the_venues_show() -> None:

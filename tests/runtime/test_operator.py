@@ -47,6 +47,7 @@ class Sight:
     def __init__(self) -> None:
         self.findings: tuple[Finding, ...] = ()
         self.positions: dict[str, int] = {}
+        self.complete = False
 
 
 class Accounts:
@@ -373,4 +374,9 @@ async def test_the_status_says_what_stands_in_the_way(tmp_path: Path) -> None:
             ("two", None, "no answer"),
         ]
         assert [(one.trade, one.state) for one in status.trades] == [(name, "halted")]
+        assert status.positions is None, "what no venue has shown yet is not nothing"
+        accounts.reconciler.complete, accounts.reconciler.positions = True, {ONE.key: 5}
+        status = await office.ask(AskStatus())
+        assert isinstance(status, Status)
+        assert status.positions == {ONE.key: 5}
         assert msgspec.json.decode(msgspec.json.encode(status), type=Answer) == status

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
+import msgspec
+
 from twinleg.core.adoption import AdoptionError, adopted, adoption, exact
 from twinleg.core.glance import Glance
 from twinleg.core.guard import Approved
@@ -50,6 +52,9 @@ class Sighted(Protocol):
 
     findings: tuple[Finding, ...]
     positions: dict[str, int]
+
+    @property
+    def complete(self) -> bool: ...
 
 
 class Held(Protocol):
@@ -251,7 +256,9 @@ class Operator:
         accounts = self._accounts
         if accounts is None:
             return status_of(self._glance(), self._desk.ledger, {}, ())
-        return status_of(self._glance(), self._desk.ledger, accounts.balances, accounts.reconciler.findings)
+        seen = accounts.reconciler
+        found = status_of(self._glance(), self._desk.ledger, accounts.balances, seen.findings)
+        return msgspec.structs.replace(found, positions=dict(seen.positions)) if seen.complete else found
 
     # -- small things -------------------------------------------------------------------------------------------------
 
