@@ -229,8 +229,10 @@ class Accounts:
         """The venue reduced a position without us: the trade that alone holds it must know at once."""
         LOG.critical("%s: %s of %d lots of %s", seen.venue, seen.forced, seen.size_lots, seen.market)
         self.reconciler.hurry()
-        plans = [account.trade.plan for account in self._ledger.open_trades()]
-        legs = [(plan.trade_id, leg) for plan in plans for leg in Leg if plan.leg(leg).market == seen.market]
+        if any(seen.fill_id in one.trade.force_ids for one in self._ledger.trades.values()):
+            return  # listings tell it again
+        there = [one.trade.plan for one in self._ledger.open_trades() if one.planned_at_ms <= seen.at_ms]
+        legs = [(plan.trade_id, leg) for plan in there for leg in Leg if plan.leg(leg).market == seen.market]
         if len(legs) != 1:
             return
         trade_id, leg = legs[0]
