@@ -111,6 +111,7 @@ def test_live_is_shown_and_then_agreed_to(tmp_path: Path) -> None:
     assert (after.missing, after.standing) == ((), True)
     cap = next(one for one in after.caps if one.name == "max_position_size_usd")
     assert (cap.given, cap.effective, cap.accepted) == (100.0, 50.0, 50.0)
+    assert next(one.given for one in after.caps if one.name == "leverage") is None, "nobody gave it"
     grown = twinleg(tmp_path, "live", **{**ALL, "MAX_POSITION_SIZE_USD": "110"})
     assert "it is void" in grown.stdout
     assert "max_position_size_usd is 55 in effect, agreed was 50" in grown.stdout

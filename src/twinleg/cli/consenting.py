@@ -24,7 +24,7 @@ MEANING = (
 
 
 class Cap(msgspec.Struct, frozen=True):
-    """One limit: as it was given (None where an asset has it from elsewhere), in effect, and as it was agreed to."""
+    """One limit: as it was given (None = a default of ours), in effect, and as it was agreed to."""
 
     name: str
     given: float | None
@@ -93,10 +93,9 @@ def state_of(settings: Settings) -> LiveAnswer:
 
 def _given(settings: Settings, name: str) -> float | None:
     if "." not in name:
-        return float(getattr(settings, name))
+        return float(getattr(settings, name)) if settings.given(name) else None
     asset, _, field = name.removeprefix("assets.").rpartition(".")
-    value = getattr(settings.assets[asset], field)
-    return None if value is None else float(value)
+    return float(getattr(settings.assets[asset], field))
 
 
 def _lines(settings: Settings, answer: LiveAnswer) -> Iterator[str]:

@@ -9,7 +9,7 @@ from twinleg.cli.figures import UNKNOWN, bps, moment, plain, rate, size, span, u
 from twinleg.cli.journals import journal_of, records_of
 from twinleg.cli.output import columns, put, put_json
 from twinleg.cli.settings import settings_of_user
-from twinleg.core.orders import trade_id
+from twinleg.core.orders import State, trade_id
 from twinleg.core.story import OrderTold, Story, story
 
 TERM_TITLES = ("expected bps", "expected $", "came $")
@@ -48,7 +48,8 @@ def _lines(told: Story) -> Iterator[str]:
     yield from _events(told)
     yield ""
     yield from _unhedged(told)
-    yield f"Left because: {told.exit_reason or UNKNOWN}"
+    closed = [turn.because for turn in told.turns if turn.state == State.CLOSED.value]
+    yield f"Left because: {told.exit_reason or (closed[-1] if closed else UNKNOWN)}"
     yield "* is where the operator was called; alerts themselves are in the log."
 
 
