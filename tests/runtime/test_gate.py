@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tiny_venue import LIFE_MS, LIMITS, VENUE, TinyWorld, Wire
+from tiny_venue import ETH, LIFE_MS, LIMITS, VENUE, TinyWorld, Wire
 
 from twinleg.core.orders import (
     Filled,
@@ -23,7 +23,15 @@ from twinleg.core.orders import (
     Side,
     TimeInForce,
 )
-from twinleg.core.trading import IN_DOUBT, Incident
+from twinleg.core.trading import (
+    IN_DOUBT,
+    KEY_REFUSED,
+    AccountSnapshot,
+    Incident,
+    LeverageSeen,
+    PositionSeen,
+    SendVerdict,
+)
 from twinleg.runtime import gate as gate_room
 from twinleg.runtime import known as known_room
 from twinleg.runtime.account_reads import PAGES_MAX, Unread
@@ -507,6 +515,94 @@ async def test_memory_is_bounded_and_forgets_what_is_over(monkeypatch: pytest.Mo
         assert [world.gate.knows(world.intent(number).client_id) for number in (1, 2, 3)] == [True, False, True]
 
 
+async def test_news_wakes_the_desk_once_for_what_comes_together() -> None:
+    async with TinyWorld() as world:
+        woken: list[int] = []
+        world.gate.wake = lambda: woken.append(len(world.gate._news))
+        world.gate.submit(world.intent(), world.now_ms)
+        await world.clock.advance(0.1)
+        assert woken == [1]  # the answer
+        told, world.exchange.told = world.exchange.told, []
+        world.gate.account(told)
+        assert woken == [1, 3]  # a fill and the end
+        world.gate.account([Incident(VENUE, "maintenance", "", world.now_ms)])
+        assert woken == [1, 3]
+        assert len(world.gate.due(world.now_ms)) == 3
+
+
+async def test_our_own_failure_wakes_the_desk() -> None:
+    async with TinyWorld() as world:
+        woken: list[str] = []
+        world.gate.wake = lambda: woken.append("now")
+        world.trading.raises = RuntimeError("the signer is broken")
+        world.gate.submit(world.intent(), world.now_ms)
+        await world.clock.advance(0.1)
+        assert woken == ["now"]
+
+
+async def test_what_is_not_about_our_orders_is_told() -> None:
+    async with TinyWorld() as world:
+        await world.submit()
+        assert world.heard == []
+        order = world.exchange.orders["o0"]
+        mine, fill = world.exchange.seen(order), world.exchange.execution(order, "f9", 1)
+        forced = msgspec.structs.replace(fill, client_id=None, forced="liquidation", fill_id="f10")
+        other = msgspec.structs.replace(mine, client_id="T000099-short-3")
+        position = PositionSeen(VENUE, mine.market, 4, None, None, None, world.now_ms)
+        leverage = LeverageSeen(VENUE, mine.market, 3.0, world.now_ms)
+        halted = Incident(VENUE, "halted", "", world.now_ms)
+        listing = AccountSnapshot(VENUE, "positions", None, (position,), world.now_ms)
+        fills = AccountSnapshot(VENUE, "fills", 0, (fill, forced), world.now_ms)
+        world.gate.account([mine, fill, forced, other, leverage, halted, listing, fills])
+        assert world.heard == [forced, other, leverage, halted, position, listing, forced, fills]
+
+
+async def test_what_is_told_may_go_to_another_later() -> None:
+    async with TinyWorld() as world:
+        heard: list[Any] = []
+        world.gate.tell = heard.append
+        await world.submit(fate="revoked")
+        assert [one.kind for one in heard] == [KEY_REFUSED]
+
+
+async def test_leverage_and_the_dead_mans_switch_go_through_a_lane(caplog: pytest.LogCaptureFixture) -> None:
+    async with TinyWorld() as world:
+
+        async def ended(work: Any) -> SendVerdict:
+            task = asyncio.create_task(work)
+            await world.live(0.5)
+            return cast("SendVerdict", await task)
+
+        assert await ended(world.gate.set_leverage(ETH, 3.0)) is SendVerdict.ACCEPTED
+        assert await ended(world.gate.dead_man_switch(world.now_ms + 600_000)) is SendVerdict.ACCEPTED
+        assert await ended(world.gate.dead_man_switch(None)) is SendVerdict.ACCEPTED
+        world.wire.fates.extend(["dropped", "refused"])
+        assert await ended(world.gate.set_leverage(ETH, 4.0)) is SendVerdict.UNKNOWN
+        assert await ended(world.gate.set_leverage(ETH, 5.0)) is SendVerdict.REJECTED
+        assert await ended(world.gate.set_leverage(ETH, 0.5)) is SendVerdict.REJECTED
+        assert "leverage 0.5 in tiny:ETH: rejected: not sent: leverage 0.5" in caplog.text
+        assert [(tx["kind"], tx["number"]) for tx in world.wire.sent] == [
+            ("leverage", 0),
+            ("switch", 1),
+            ("switch", 2),
+            ("leverage", 3),
+            ("leverage", 3),
+        ]
+        world.wire.deaf.add("next")
+        world.lanes.doubt()
+        assert await ended(world.gate.set_leverage(ETH, 3.0)) is SendVerdict.REJECTED
+
+
+async def test_reads_without_an_answer_are_counted() -> None:
+    async with TinyWorld() as world:
+        world.wire.deaf.add("positions")
+        for count in (1, 2):
+            await world.gate.read(world.trading.positions(0))
+            assert world.gate.unread == count
+        await world.gate.read(world.trading.balance(0))
+        assert world.gate.unread == 0
+
+
 # -- our own failures, and the end -------------------------------------------------------------------------------------
 
 
@@ -583,7 +679,14 @@ async def play(keys: tuple[str, ...], share: float, steps: list[Step]) -> TinyWo
             else:
                 made += 1
                 force = TimeInForce.POST_ONLY if what == "rest" else TimeInForce.IOC
-                world.gate.submit(world.intent(made, time_in_force=force), world.now_ms)
+                intent = world.intent(made, time_in_force=force)
+                if what in {"ahead", "drop"}:
+                    world.gate.prepare(intent, world.now_ms)
+                    await world.live(0.1 * (made % 2), stream=stream)
+                if what == "drop":
+                    world.gate.drop(intent.client_id, world.now_ms)
+                    world.gate.prepare(intent, world.now_ms)
+                world.gate.submit(intent, world.now_ms)
             if what != "rush":
                 await world.live(0.2, stream=stream)
         world.wire.fates.clear()
@@ -613,7 +716,9 @@ def no_number_twice_without_a_doubt(wire: Wire) -> None:
     share=st.sampled_from([0.0, 0.5, 1.0]),
     steps=st.lists(
         st.tuples(
-            st.sampled_from(["take", "rest", "rush", "cancel", "foreign"]), st.sampled_from(FATES), st.booleans()
+            st.sampled_from(["take", "rest", "rush", "ahead", "drop", "cancel", "foreign"]),
+            st.sampled_from(FATES),
+            st.booleans(),
         ),
         min_size=1,
         max_size=12,

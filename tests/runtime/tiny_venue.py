@@ -428,7 +428,8 @@ class TinyWorld:
         self.lanes = Lanes(keys, sequenced=sequenced, trusting=trusting)
         self.budget = Budget(VENUE, limits)
         self.lost: str | None = None
-        account = Account(self.trading, {ETH.key: ETH}, self.lanes, lambda: self.lost)
+        self.markets = {ETH.key: ETH}
+        account = Account(self.trading, self.markets, self.lanes, lambda: self.lost)
         doors = Doors(self.wire, self.clock, SimDice())
         self.heard: list[Any] = []
         self.gate = VenueGate(account, self.budget, doors, TIMEOUT_MS, signer=Inline(), tell=self.heard.append)

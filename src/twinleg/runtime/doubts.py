@@ -27,8 +27,8 @@ LANE_WAIT_S = 2.0
 STEPS_MAX = 400
 """Half an hour: longer than any venue takes the bytes. Then only who asks (reconcile, the operator) learns more."""
 FIRST_WAIT_S, WAIT_S_MAX, PATIENT_WAIT_S = 0.25, 2.0, 5.0
-HURRIED_STEPS = 10
-"""For the first 15 seconds we ask as often as a repair needs to know; then less, to leave the budget to others."""
+HURRIED_STEPS = 30
+"""For the first minute we ask as often as a repair needs to know; then less, to leave the budget to others."""
 
 
 class Doubts:

@@ -55,6 +55,7 @@ from twinleg.runtime.streams import Doors
 LOG = logging.getLogger("twinleg.gate")
 
 LANE_WAIT_S = 2.0
+OUTRUN = "never arrived: another transaction has its number"
 
 
 class Account(NamedTuple):
@@ -116,6 +117,7 @@ class VenueGate:
 
         Only the very same intent is sent as prepared.
         """
+        assert not self._closed, "the gate is closed"
         assert intent.client_id not in self._known, f"{intent.client_id} prepared after it was sent"
         self._prepared.prepare(intent, self._start)
 
@@ -331,10 +333,8 @@ class VenueGate:
                     self._heard(row)
                 self.tell(event)
             case ExecutionSeen(client_id=str() as client_id) if self._shown(client_id):
-                fill = Filled(
-                    client_id, event.fill_id, event.price_ticks, event.size_lots, event.fee_micro_usd, self._now_ms()
-                )
-                self._note(fill)
+                paid, now_ms = event.fee_micro_usd, self._now_ms()
+                self._note(Filled(client_id, event.fill_id, event.price_ticks, event.size_lots, paid, now_ms))
             case OrderSeen(client_id=str() as client_id) if self._shown(client_id):
                 known, now_ms = self._known[client_id], self._now_ms()
                 known.venue_order_id, known.over = event.venue_order_id, not event.resting
@@ -359,8 +359,7 @@ class VenueGate:
             detail = f"key {event.key}: number {event.number} has a transaction that is not ours, {event.correlation}"
             self.tell(Incident(self.venue.name, FOREIGN_KEY, detail, event.at_ms))
         for known in self._doubts.outrun(lane, event.correlation):
-            reason = "never arrived: another transaction has its number"
-            self._note(OrderDone(known.intent.client_id, reason, 0, self._now_ms()))
+            self._note(OrderDone(known.intent.client_id, OUTRUN, 0, self._now_ms()))
 
     def _shown(self, client_id: str) -> bool:
         """Whether the venue shows an order that this process knows. Others are found by reconcile."""
