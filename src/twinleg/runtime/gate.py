@@ -242,9 +242,8 @@ class VenueGate:
             async with self._lanes.turn(reduces_risk=reduces_risk(intent), timeout_s=LANE_WAIT_S) as turn:
                 turn.spent = False
                 await self._sender.learn(turn, urgent=reduces_risk(intent))
-                market = self._markets[intent.market]
                 signed = await self._sender.sign(
-                    lambda lane: self.venue.sign(intent, market, lane, self._now_ms()), turn.lane
+                    lambda lane: self.venue.sign(intent, self._markets[intent.market], lane, self._now_ms()), turn.lane
                 )
                 await self._submit_on(turn, signed, known)
         except (LaneLostError, ValueError) as error:
@@ -278,11 +277,11 @@ class VenueGate:
         client_id = known.intent.client_id
         if known.sending is not None:
             await asyncio.wait({known.sending})
-        market = self._markets[known.intent.market]
         if not known.over:
+            order_id, market = known.venue_order_id, known.intent.market
             await self._transact(
                 f"cancel of {client_id}",
-                lambda lane: self.venue.sign_cancel(client_id, known.venue_order_id, market, lane, self._now_ms()),
+                lambda lane: self.venue.sign_cancel(client_id, order_id, self._markets[market], lane, self._now_ms()),
                 lambda: "it is over" if known.over else None,
                 urgent=True,
             )
@@ -307,6 +306,8 @@ class VenueGate:
 
     async def _query(self, known: Known) -> None:
         """All that proves an order's fate. Absence counts only in complete reads, asked when nothing can come."""
+        if known.intent.market not in self._markets:
+            return  # whoever wants to know asks again
         client_id, asked_ns = known.intent.client_id, self._doors.clock.mono_ns()
         if known.correlation is not None and not known.seen:
             await self._read_transaction(known.correlation)

@@ -63,7 +63,7 @@ class Prepared:
         """Hold a free lane, if there is one, and sign on it."""
         name = intent.client_id
         assert name not in self._orders, f"{name} prepared twice"
-        if len(self._orders) >= PREPARED_MAX:
+        if len(self._orders) >= PREPARED_MAX or intent.market not in self._markets:
             return
         turn = self._lanes.hold(lambda: self._give_up(name), reduces_risk=reduces_risk(intent))
         if turn is None:

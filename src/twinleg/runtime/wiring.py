@@ -32,6 +32,7 @@ from twinleg.runtime.journal import SqliteJournal
 from twinleg.runtime.lanes import Lanes
 from twinleg.runtime.lease import Lease
 from twinleg.runtime.lines import VenueLines
+from twinleg.runtime.listed import Listed
 from twinleg.runtime.net import PicowsNet
 from twinleg.runtime.paper import PaperVenue
 from twinleg.runtime.picture import glance
@@ -327,7 +328,7 @@ def _accounts(
     trusting = settings.lighter_nonce_manager == "optimistic"
     for venue, fence, signer in traders:
         lanes = Lanes(venue.lanes(), sequenced=venue.trading.sequenced, trusting=trusting)
-        account = Account(venue, board.facts, lanes, fence.lost)
+        account = Account(venue, Listed(board.facts), lanes, fence.lost)
         budget = budgets[venue.name]
         gate = VenueGate(account, budget, doors, timeout_ms, signer=signer, tell=accounts.heard)
 
