@@ -17,7 +17,7 @@ LOCK := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-h
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 22
 
-demo: $(VENV)/runtime.stamp ## simulated venues, the engine in dry_run, a live view
+demo: $(VENV)/runtime.stamp ## simulated venues, an engine that trades them, a live view
 	@exec $(BIN)/python -m twinleg demo
 
 test: $(VENV)/dev.stamp ## every test, in random order

@@ -30,7 +30,7 @@ from twinleg.runtime.books import Books, read_ledger
 from twinleg.runtime.budget import Budget
 from twinleg.runtime.clock import SystemClock, SystemDice
 from twinleg.runtime.desk import Desk
-from twinleg.runtime.engine import Engine
+from twinleg.runtime.engine import Conduct, Engine
 from twinleg.runtime.journal import SqliteJournal
 from twinleg.runtime.net import PicowsNet
 from twinleg.runtime.paper import PaperVenue
@@ -66,7 +66,7 @@ async def engine_for(venues: list[tuple[str, int]], folder: Path) -> tuple[Engin
         Books(journal, ledger, clock), gate, clock, lambda plan: engine.quotes(plan), lambda plan: engine.unfit(plan)
     )
     purse = Purse(board, {name: 1_000.0 for name, _ in venues}, 3.0)
-    engine = Engine(board, desk, purse, clock, budgets=settings, stop_loss_bps=100.0)
+    engine = Engine(board, desk, purse, clock, Conduct(settings, 100.0))
     now_ms = clock.wall_ms()
     for name, count in venues:
         engine.on_market([MarketsListed(name, tuple(market(name, number) for number in range(count)), now_ms)])

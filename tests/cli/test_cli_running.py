@@ -56,7 +56,8 @@ def test_demo_tells_its_story_and_ends_by_itself(tmp_path: Path) -> None:
     assert told[-1]["data"]["totals"]["events"] > 0
     assert all(refused(address) for address in told[0]["data"]["addresses"].values())
     kept = {path.name for path in (tmp_path / "kept").iterdir()}
-    assert {"journal.sqlite3", "twinleg.log", "simulators.log"} <= kept
+    assert {"live", "live-consent.json", "twinleg.log", "simulators.log"} <= kept
+    assert (tmp_path / "kept" / "live" / "journal.sqlite3").is_file()
     assert twinleg(tmp_path, "replay-journal", "kept").returncode == 0
 
 

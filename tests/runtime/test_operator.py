@@ -312,7 +312,7 @@ async def test_only_what_the_venues_show_unexplained_is_adopted(tmp_path: Path) 
 async def test_a_preview_opens_nothing_and_an_opening_what_it_showed(tmp_path: Path) -> None:
     async with world(tmp_path) as made:
         office = Office(made)
-        made.engine.auto = False
+        made.engine.conduct = made.engine.conduct._replace(auto=False)
         made.tells()
         await made.live(1)
         terms = await office.ask(OpenTrade(**ONE_TO_TWO, usd=100.0, preview=True))
@@ -342,7 +342,7 @@ async def test_limits_and_control_hold_for_what_is_opened_by_hand(office: Office
 
 
 async def test_a_failing_journal_opens_nothing(office: Office) -> None:
-    office.world.engine.auto = False
+    office.world.engine.conduct = office.world.engine.conduct._replace(auto=False)
     office.world.tells()
     await office.world.live(1)
     office.world.journal.fault = "disk full"

@@ -21,7 +21,7 @@ from twinleg.core.orders import Leg, State
 from twinleg.core.pairs import Limits
 from twinleg.runtime.books import Books, read_ledger
 from twinleg.runtime.desk import Desk
-from twinleg.runtime.engine import Engine
+from twinleg.runtime.engine import Conduct, Engine
 from twinleg.runtime.journal import SqliteJournal
 from twinleg.runtime.paper import PaperVenue
 from twinleg.runtime.ports import JournalError, Record
@@ -86,7 +86,7 @@ class World:
             lambda plan: self.engine.quotes(plan),
             lambda plan: self.engine.unfit(plan),
         )
-        self.engine = Engine(self.board, self.desk, self.purse, clock, budgets=Numbers(), stop_loss_bps=500.0)
+        self.engine = Engine(self.board, self.desk, self.purse, clock, Conduct(Numbers(), 500.0))
         self.levels: dict[str, tuple[list[Level], list[Level]]] = {ONE.key: BOOK_ONE, TWO.key: BOOK_TWO}
         self.silent: set[str] = set()
 

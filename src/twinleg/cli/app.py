@@ -41,6 +41,9 @@ def demo(  # noqa: PLR0913, PLR0917  # a command's options are its parameters
         list[str] | None,
         typer.Option(help="A fault of the simulated venues, e.g. lighter:disconnect:at_s=20; may be repeated."),
     ] = None,
+    faults: Annotated[
+        bool, typer.Option("--faults", help="Let things go wrong at the venues, and watch the recovery.")
+    ] = False,
     data_dir: Annotated[
         Path | None, typer.Option(help="Keep journal and logs in this folder.", show_default="a temporary folder")
     ] = None,
@@ -48,12 +51,12 @@ def demo(  # noqa: PLR0913, PLR0917  # a command's options are its parameters
 ) -> None:
     """Watch it work against simulated venues.
 
-    They run on this machine, with the engine in dry_run and a live view. Reads neither the environment nor .env.
-    Without a terminal it prints one line per change.
+    They run on this machine; the engine trades accounts there as it would real ones, with a live view. Needs no keys,
+    reads neither the environment nor .env. Without a terminal it prints one line per change.
     """
     from twinleg.cli.demo import DemoOptions, run_demo
 
-    options = DemoOptions(seed, assets, speed, seconds, tuple(fault or ()), data_dir, as_json)
+    options = DemoOptions(seed, assets, speed, seconds, tuple(fault or ()), faults, data_dir, as_json)
     raise typer.Exit(run_demo(options))
 
 
@@ -62,7 +65,7 @@ def run(seconds: Seconds = None, as_json: Json = False) -> None:
     """Run the engine on the configured venues.
 
     Shows a live view, or one line per change without a terminal. TRADING_MODE=dry_run (the default) needs no keys;
-    live is refused in this version (exit code 4).
+    live needs consent (twinleg live) and, in this version, venues on this machine.
     """
     from twinleg.cli.run import run_engine
 

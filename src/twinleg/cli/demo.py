@@ -1,4 +1,4 @@
-"""`twinleg demo`: simulated venues in a child process, the engine in dry_run against them."""
+"""`twinleg demo`: simulated venues in a child process, and the engine trading accounts there, the live path and all."""
 
 from __future__ import annotations
 
@@ -20,11 +20,27 @@ from twinleg.cli.sims import Simulators, SimulatorsError, SpedClock, simulators
 from twinleg.core.glance import Glance
 from twinleg.core.ledger import LedgerError
 from twinleg.core.records import RecordError
+from twinleg.runtime import consent
 from twinleg.runtime.clock import SystemClock, SystemDice
 from twinleg.runtime.net import PicowsNet
 from twinleg.runtime.ports import JournalError
 from twinleg.runtime.streams import Doors
 from twinleg.runtime.wiring import System, build
+
+ACCOUNTS = ("lighter:equity_usd=5000", "extended:equity_usd=5000")
+COURSE = (
+    (60, "lighter:partial_fill:value=40"),
+    (90, "extended:lost_ack"),
+    (120, "lighter:lost_event:value=silent"),
+    (150, "extended:engine_reject"),
+    (180, "lighter:disconnect"),
+    (210, "extended:late_request:value=1500"),
+    (240, "lighter:deleverage"),
+    (270, "extended:http_500:for_s=5"),
+    (300, "lighter:lost_ack"),
+)
+"""What goes wrong in a demo with faults, and after how many simulated seconds; then again from the start."""
+ROUND_S, ROUNDS = 300, 12
 
 
 class DemoOptions(NamedTuple):
@@ -35,13 +51,23 @@ class DemoOptions(NamedTuple):
     speed: float
     seconds: float | None
     faults: tuple[str, ...]
+    recovery: bool
+    """Also the course of faults that shows how they are recovered from."""
     data_dir: Path | None
     as_json: bool
 
     def of_simulators(self) -> list[str]:
         """Their command line."""
         options = ["--seed", str(self.seed), "--assets", str(self.assets), "--speed", f"{self.speed:g}"]
-        return [*options, "--port-base", "0", *(word for fault in self.faults for word in ("--fault", fault))]
+        options += [word for account in ACCOUNTS for word in ("--account", account)]
+        faults = [*self.faults, *(_course() if self.recovery else ())]
+        return [*options, "--port-base", "0", *(word for fault in faults for word in ("--fault", fault))]
+
+
+def _course() -> list[str]:
+    """The faults of an hour."""
+    course = [(start * ROUND_S + at_s, fault) for start in range(ROUNDS) for at_s, fault in COURSE]
+    return [f"{fault}{',' if fault.count(':') > 1 else ':'}at_s={at_s}" for at_s, fault in course]
 
 
 def run_demo(options: DemoOptions) -> int:
@@ -79,6 +105,7 @@ async def _demo(options: DemoOptions, folder: Path) -> int:
 
 async def _watch(sims: Simulators, options: DemoOptions, folder: Path, ending: Ending) -> int:
     settings = settings_of_demo(sims.ready.settings(), folder)
+    consent.accept(settings, sims.ready.now_ms)
     logs.start(settings, terminal_is_taken=view_wanted(as_json=options.as_json))
     clock = SystemClock() if options.speed == 1 else SpedClock(options.speed, sims.ready.now_ms)
     async with PicowsNet(clock) as net:

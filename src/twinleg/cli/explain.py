@@ -19,7 +19,7 @@ NUMBER_CHARS_MAX = 9
 def run_explain(trade: str, *, as_json: bool) -> int:
     """Tell it. Raises CommandError: no such trade, or no journal that can be read."""
     named = trade_id(int(trade)) if trade.isascii() and trade.isdecimal() and len(trade) <= NUMBER_CHARS_MAX else trade
-    path = journal_of(settings_of_user().data_dir)
+    path = journal_of(settings_of_user().journal_dir)
     with records_of(path) as records:
         told = story(named, records)
     if told is None:

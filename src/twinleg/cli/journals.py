@@ -16,6 +16,7 @@ from twinleg.core.ledger import LedgerError, Pnl, TradeAccount
 from twinleg.core.records import JournalRecord, RecordError, decode
 from twinleg.runtime.journal_file import FILE_NAME, JournalFile
 from twinleg.runtime.ports import JournalError
+from twinleg.runtime.settings import LIVE_FOLDER
 
 FIGURES = ("volume $", "unhedged", "price $", "slip $", "funding $", "fees $", "net $", "hoped $")
 
@@ -53,8 +54,11 @@ class ReplayedTrade(msgspec.Struct, frozen=True):
 
 
 def journal_of(path: Path) -> Path:
-    """The journal's file, given itself or the folder that holds it."""
-    return path / FILE_NAME if path.is_dir() else path
+    """The journal's file, given itself or the folder that holds it; of a data folder without one its live journal."""
+    if not path.is_dir():
+        return path
+    paper, live = path / FILE_NAME, path / LIVE_FOLDER / FILE_NAME
+    return live if live.is_file() and not paper.is_file() else paper
 
 
 @contextmanager

@@ -12,7 +12,11 @@ from twinleg.cli.changes import Change, summary
 from twinleg.cli.exits import drop_output
 from twinleg.cli.faces import Face, PlainLines, Screen
 from twinleg.core.glance import Glance
+from twinleg.runtime import consent
+from twinleg.runtime.control import listening
+from twinleg.runtime.operator import Operator
 from twinleg.runtime.settings import Settings
+from twinleg.runtime.traders import accounts_of
 from twinleg.runtime.wiring import System, calm_collector
 
 LOG = logging.getLogger("twinleg.live")
@@ -76,6 +80,14 @@ async def watch(
     """
     glance_of = glance_of or system.glance
     calm_collector()
+    operator = Operator(system.engine, system.settings, glance_of, system.accounts)
+    async with listening(system.settings.data_dir, operator.perform):
+        await _watch(system, face, ending, seconds, glance_of)
+
+
+async def _watch(
+    system: System, face: Face, ending: Ending, seconds: float | None, glance_of: Callable[[], Glance]
+) -> None:
     engine = asyncio.create_task(system.run())
     engine.add_done_callback(lambda _: ending.tell("the engine ended"))
     stopper = asyncio.create_task(_stop_when_told(ending, system))
@@ -103,11 +115,20 @@ async def _stop_when_told(ending: Ending, system: System) -> None:
 
 
 def _started(system: System) -> Change:
+    """The banner: what trades where, on which accounts, within which limits."""
     settings = system.settings
     addresses = {"lighter": settings.lighter_endpoints().rest, "extended": settings.extended_endpoints().rest}
     listed = ", ".join(f"{venue} at {address}" for venue, address in addresses.items())
-    text = f"{settings.trading_mode} with {listed}; journal in {settings.data_dir}"
-    data = {"mode": settings.trading_mode, "addresses": addresses, "data_dir": str(settings.data_dir)}
+    text = f"{settings.trading_mode} with {listed}; journal in {settings.journal_dir}"
+    data: dict[str, object] = {"mode": settings.trading_mode, "addresses": addresses}
+    data["data_dir"] = str(settings.data_dir)
+    if settings.live:
+        limits = consent.caps(settings)
+        named = {one.venue: one.text for one in accounts_of(settings)}
+        auto = "opens trades by itself" if settings.auto_execution_enabled else "opens trades on request alone"
+        text += f"; {auto}; accounts: {', '.join(f'{venue} {account}' for venue, account in named.items())}"
+        text += "; limits: " + ", ".join(f"{name} {value:g}" for name, value in limits.items())
+        data |= {"auto": settings.auto_execution_enabled, "accounts": named, "limits": limits}
     return Change("start", system.glance().at_ms, text, data)
 
 

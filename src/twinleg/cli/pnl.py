@@ -64,7 +64,7 @@ def run_pnl(options: PnlOptions) -> int:
     if group_of is None:
         raise CommandError(BAD_CONFIGURATION, f"--by {plain(options.by)}: it should be {', '.join(GROUPS)}.")
     since_ms = _since_ms(options.since)
-    path = journal_of(settings_of_user().data_dir)
+    path = journal_of(settings_of_user().journal_dir)
     ledger, groups = Ledger(), dict[str, Money]()
     with records_of(path) as records:
         for piece in pieces(records, ledger):

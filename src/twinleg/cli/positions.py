@@ -64,7 +64,7 @@ class PositionsAnswer(msgspec.Struct, frozen=True):
 def run_positions(*, as_json: bool) -> int:
     """Print them. Raises CommandError."""
     settings = settings_of_user()
-    path = journal_of(settings.data_dir)
+    path = journal_of(settings.journal_dir)
     with records_of(path) as records:
         ledger = Ledger(records)
     status, said = asyncio.run(_asked(settings))

@@ -146,7 +146,7 @@ def _unfinished(settings: Settings) -> bool:
 
 def _ledger(settings: Settings) -> Ledger:
     """Our trades by the journal, none where there is no journal yet. Raises CommandError."""
-    path = journal_of(settings.data_dir)
+    path = journal_of(settings.journal_dir)
     if not path.is_file():
         return Ledger()
     with records_of(path) as records:

@@ -3,28 +3,31 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 
 from twinleg.cli import logs
-from twinleg.cli.exits import BAD_CONFIGURATION, OK, REFUSED, CommandError
+from twinleg.cli.exits import BAD_CONFIGURATION, OK, REFUSED, UNREACHABLE, CommandError
+from twinleg.cli.findings import Verdict
 from twinleg.cli.live import Ending, face_for, view_wanted, watch
+from twinleg.cli.readiness import require_live
 from twinleg.cli.settings import settings_of_user
 from twinleg.core.ledger import LedgerError
 from twinleg.core.records import RecordError
+from twinleg.runtime.control import ControlError
+from twinleg.runtime.lease import LeaseError
 from twinleg.runtime.ports import JournalError
 from twinleg.runtime.settings import Settings
-from twinleg.runtime.wiring import build
+from twinleg.runtime.traders import KeysError, NoAnswerError
+from twinleg.runtime.wiring import LiveRefusedError, build
 
-NO_LIVE = (
-    "TRADING_MODE=live is refused: this version trades on paper only and places no orders. Set TRADING_MODE=dry_run "
-    "(or remove it) to see what it would do."
-)
+DOCTOR_WAIT_S = 15.0
 
 
 def run_engine(seconds: float | None, *, as_json: bool) -> int:
     """Run until told to end. Raises CommandError."""
     settings = settings_of_user()
-    if settings.trading_mode == "live":
-        raise CommandError(REFUSED, NO_LIVE)
+    if settings.live:
+        _examine(settings)
     try:
         logs.start(settings, terminal_is_taken=view_wanted(as_json=as_json))
     except OSError as error:
@@ -32,12 +35,23 @@ def run_engine(seconds: float | None, *, as_json: bool) -> int:
         raise CommandError(BAD_CONFIGURATION, f"no log can be written: {error}. {fix}.") from error
     try:
         return asyncio.run(_run(settings, seconds, as_json=as_json))
-    except JournalError as error:
-        raise CommandError(BAD_CONFIGURATION, f"the journal: {error}.") from error
+    except (ControlError, JournalError) as error:
+        raise CommandError(BAD_CONFIGURATION, f"{error}.") from error
     except (RecordError, LedgerError) as error:
         raise CommandError(
             REFUSED, f"the journal cannot be trusted, so nothing is opened on top of it: {error}."
         ) from error
+    except (LiveRefusedError, LeaseError, KeysError) as error:
+        raise CommandError(REFUSED, f"live trading is refused: {error}") from error
+    except NoAnswerError as error:
+        raise CommandError(UNREACHABLE, f"{error}.") from error
+
+
+def _examine(settings: Settings) -> None:
+    """Before live trading: what `doctor` finds wrong ends it here, what is doubtful is said. Raises CommandError."""
+    for one in asyncio.run(require_live(settings, DOCTOR_WAIT_S)):
+        if one.verdict is not Verdict.OK:
+            sys.stderr.write(f"warning: {one.check}: {one.found}. {one.do}.\n")
 
 
 async def _run(settings: Settings, seconds: float | None, *, as_json: bool) -> int:

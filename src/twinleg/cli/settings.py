@@ -30,10 +30,19 @@ def loaded_of_user() -> Loaded:
     return loaded
 
 
-def settings_of_demo(addresses: Mapping[str, str], folder: Path) -> Settings:
-    """Defaults at the simulated venues' addresses. Neither the environment nor any file is read: no key comes near.
+def settings_of_demo(given: Mapping[str, str], folder: Path) -> Settings:
+    """Defaults at the simulated venues' addresses and accounts. Neither the environment nor any file is read: no key of
+    the user's comes near.
 
     CONSERVATIVE_MODE is off, since there is nothing to lose and something to see.
     """
-    own = {"TWINLEG_DATA_DIR": str(folder), "TWINLEG_LOG_DIR": str(folder), "CONSERVATIVE_MODE": "false"}
-    return load(environ={}, overrides={**addresses, **own}, read_files=False).settings
+    own = {
+        "TWINLEG_DATA_DIR": str(folder),
+        "TWINLEG_LOG_DIR": str(folder),
+        "CONSERVATIVE_MODE": "false",
+        "TRADING_MODE": "live",
+        "AUTO_EXECUTION_ENABLED": "true",
+        "MAX_POSITION_SIZE_USD": "500",
+        "MAX_ORDER_SIZE_USD": "500",
+    }
+    return load(environ={}, overrides={**given, **own}, read_files=False).settings

@@ -39,6 +39,33 @@ class Bases(msgspec.Struct, frozen=True):
     stream: str
 
 
+class Opened(msgspec.Struct, frozen=True):
+    """An account of ours that they opened; what the other venue calls its own is empty."""
+
+    account_index: int = 0
+    api_private_keys: dict[str, str] = {}
+    api_key: str = ""
+    private_key: str = ""
+    vault: int = 0
+
+    def settings(self) -> dict[str, str]:
+        """What is needed to trade it, as settings."""
+        if self.api_key:
+            return {
+                "EXTENDED_API_KEY": self.api_key,
+                "EXTENDED_PRIVATE_KEY": self.private_key,
+                "EXTENDED_VAULT": str(self.vault),
+            }
+        slots = sorted(map(int, self.api_private_keys))
+        keys = {f"TWINLEG_LIGHTER_KEY_{slot}": self.api_private_keys[str(slot)] for slot in slots[1:]}
+        return keys | {
+            "LIGHTER_ACCOUNT_INDEX": str(self.account_index),
+            "LIGHTER_API_KEY_INDEX": str(slots[0]),
+            "LIGHTER_MAX_API_KEY_INDEX": str(slots[-1]),
+            "LIGHTER_PRIVATE_KEY": self.api_private_keys[str(slots[0])],
+        }
+
+
 class Ready(msgspec.Struct, frozen=True):
     """The line the simulators write once they listen."""
 
@@ -47,10 +74,12 @@ class Ready(msgspec.Struct, frozen=True):
     extended: Bases
     now_ms: int
     """The simulated world's time when the line was written."""
+    accounts: tuple[Opened, ...] = ()
 
     def settings(self) -> dict[str, str]:
-        """The venues' addresses as settings."""
-        return {
+        """The venues' addresses and our accounts as settings."""
+        accounts = {name: value for one in self.accounts for name, value in one.settings().items()}
+        return accounts | {
             "LIGHTER_BASE_URL": self.lighter.rest,
             "LIGHTER_WS_URL": self.lighter.stream,
             "EXTENDED_BASE_URL": self.extended.rest,

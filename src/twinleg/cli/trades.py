@@ -24,7 +24,7 @@ def run_trades(last: int, *, open_only: bool, closed_only: bool, as_json: bool) 
     """Print them. Raises CommandError."""
     if open_only and closed_only:
         raise CommandError(BAD_CONFIGURATION, "--open and --closed exclude each other: give one, or none for both.")
-    path = journal_of(settings_of_user().data_dir)
+    path = journal_of(settings_of_user().journal_dir)
     with records_of(path) as records:
         ledger = Ledger(records)
     still_open = {account.trade.plan.trade_id for account in ledger.open_trades()}

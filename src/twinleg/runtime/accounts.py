@@ -49,6 +49,8 @@ BALANCE_MISSED_MAX = 3
 """A balance older than this many of its intervals is not known."""
 FEES_EVERY_MS = 3_600_000
 FEES_RETRY_MS = 30_000
+FORCED_KEPT = 10_000
+"""Forced deals remembered: more than any listing shows."""
 UPKEEP_S = 1.0
 WAIT_S = 0.05
 NUMBERS_SINCE_MS = 1_767_225_600_000
@@ -95,7 +97,10 @@ class Accounts:
         self._leverage_read = leverage_read
         self.posts: dict[str, Post] = {}
         self.balances: dict[str, BalanceSeen] = {}
+        self._balance_ms: dict[str, int] = {}
+        """When each was last told, by our clock."""
         self.incidents: deque[Incident] = deque(maxlen=100)
+        self._forced_ids: dict[str, None] = {}
         self.dead_men: dict[str, DeadMan] = {}
         self._fees_due_ms: dict[str, int] = {}
         self._fees_known: set[str] = set()
@@ -140,11 +145,11 @@ class Accounts:
         if venue in self._down:
             found.append(Refusal("account_stream", f"{venue}'s account stream: {self._down[venue]}"))
         age_max_ms = BALANCE_MISSED_MAX * self._upkeep.balance_every_ms
-        seen = self.balances.get(venue)
-        if seen is None:
+        told_ms = self._balance_ms.get(venue)
+        if told_ms is None:
             found.append(Refusal("balance_unknown", f"{venue} has not told the account's balance yet"))
-        elif now_ms - seen.at_ms > age_max_ms:
-            found.append(Refusal("balance_stale", f"{venue}'s balance is old", now_ms - seen.at_ms, age_max_ms))
+        elif now_ms - told_ms > age_max_ms:
+            found.append(Refusal("balance_stale", f"{venue}'s balance is old", now_ms - told_ms, age_max_ms))
         if venue not in self._fees_known:
             found.append(Refusal("fees_unknown", f"{venue} has not told the account's fees yet"))
         recent = [one for one in self.incidents if one.venue == venue and now_ms - one.at_ms < INCIDENT_MS]
@@ -203,6 +208,7 @@ class Accounts:
         match event:
             case BalanceSeen():
                 self.balances[event.venue] = event
+                self._balance_ms[event.venue] = self._doors.clock.wall_ms()
             case FeesSeen():
                 self._board.charge(event)
                 self._fees_known.add(event.venue)
@@ -226,7 +232,13 @@ class Accounts:
                     self.gates[venue].query(order.intent.client_id, now_ms)
 
     def _forced(self, seen: ExecutionSeen) -> None:
-        """The venue reduced a position without us: the trade that alone holds it must know at once."""
+        """The venue reduced a position without us: the trade that alone holds it must know at once. Told again with
+        every reading of the fills."""
+        if seen.fill_id in self._forced_ids:
+            return
+        self._forced_ids[seen.fill_id] = None
+        if len(self._forced_ids) > FORCED_KEPT:
+            del self._forced_ids[next(iter(self._forced_ids))]
         LOG.critical("%s: %s of %d lots of %s", seen.venue, seen.forced, seen.size_lots, seen.market)
         self.reconciler.hurry()
         if any(seen.fill_id in one.trade.force_ids for one in self._ledger.trades.values()):

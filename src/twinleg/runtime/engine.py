@@ -13,21 +13,21 @@ from __future__ import annotations
 import logging
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import msgspec
 
 from twinleg.core.board import VANISHED, Board
 from twinleg.core.book import Book
 from twinleg.core.edge import Opportunity
-from twinleg.core.exits import exit_wish
 from twinleg.core.guard import Approved, approve
 from twinleg.core.messages import BookDelta, FundingSettled, MarketEvent, MarketStatus, Refusal
 from twinleg.core.move import Quote, Quotes
-from twinleg.core.orders import Leg, State, TradePlan
+from twinleg.core.orders import Leg, TradePlan
 from twinleg.core.pairs import NS_PER_MS, Pair
 from twinleg.core.planning import Budgets
 from twinleg.runtime.desk import Desk
+from twinleg.runtime.leaving import Leaving
 from twinleg.runtime.ports import Clock
 from twinleg.runtime.purse import Purse
 
@@ -40,6 +40,8 @@ CROSSED_MS_MAX = 2_000
 """A book that stays crossed for longer than this is wrong, not busy: its snapshot is asked for again."""
 SPEECHLESS_MS_MAX = 30_000
 RESYNC_EVERY_MS = 60_000
+ENTRY_EVERY_MS = 5_000
+"""An asset is not tried again sooner: an entry that nothing came of would be made over and over."""
 ASKED_ANYWAY = frozenset({"edge", "basis_history"})
 """What does not stand in the way of a trade that the operator asks for."""
 
@@ -65,6 +67,15 @@ class Obstacles(Protocol):
         ...
 
 
+class Conduct(NamedTuple):
+    """How it trades, by the settings."""
+
+    budgets: Budgets
+    stop_loss_bps: float
+    auto: bool = True
+    """Trades are opened without being asked for."""
+
+
 class Engine:
     """Watches, ranks, and trades within the limits. `on_market` is the sink of every feed and reader."""
 
@@ -74,18 +85,16 @@ class Engine:
         desk: Desk,
         purse: Purse,
         clock: Clock,
-        *,
-        budgets: Budgets,
-        stop_loss_bps: float,
+        conduct: Conduct,
         obstacles: Obstacles | None = None,
-        auto: bool = True,
     ) -> None:
-        """`obstacles` are those of real accounts, none on paper. `auto`: trades are opened without being asked for."""
+        """`obstacles` are those of real accounts, none on paper."""
         self.board, self.desk, self.purse = board, desk, purse
         self.clock = clock
-        self._budgets, self._stop_loss_bps = budgets, stop_loss_bps
+        self.conduct = conduct
+        self._leaving = Leaving(board, desk, purse, conduct.stop_loss_bps)
+        self._entered_ms: dict[str, int] = {}
         self._obstacles = obstacles
-        self.auto = auto
         self.tally = Tally()
         self.resync: Callable[[str], None] = lambda _market: None
         """Asks the market's venue for a fresh snapshot; set by wiring."""
@@ -117,16 +126,25 @@ class Engine:
         if type(event) is BookDelta:
             self.tally.latencies_ns.append(self.clock.mono_ns() - event.received_ns)
 
-    def _enter(self, pair: Pair, opportunity: Opportunity, now_ms: int) -> None:
+    def _enter(self, pair: Pair, opportunity: Opportunity, now_ms: int) -> tuple[Refusal, ...]:
+        """Open a trade, or say why not."""
         leave = self._leave(pair, opportunity)
-        if isinstance(leave, Approved):
-            self.desk.open(leave, pair, self._budgets, now_ms)
+        if not isinstance(leave, Approved):
+            return leave
+        if self.desk.open(leave, pair, self.conduct.budgets, now_ms) is not None:
+            self._entered_ms[pair.asset] = now_ms
+        return ()
 
     def _leave(self, pair: Pair, opportunity: Opportunity) -> Approved | tuple[Refusal, ...]:
         """Leave to open a trade by ourselves."""
-        if self.auto:
-            return self._approve(pair, opportunity)
-        return (Refusal("auto_off", "AUTO_EXECUTION_ENABLED is off: trades are opened on request alone"),)
+        if not self.conduct.auto:
+            return (Refusal("auto_off", "AUTO_EXECUTION_ENABLED is off: trades are opened on request alone"),)
+        now_ms = opportunity.decided_ms
+        leave = self._leaving.against(pair, now_ms) or self._approve(pair, opportunity)
+        since_ms = now_ms - self._entered_ms.get(pair.asset, now_ms - ENTRY_EVERY_MS)
+        if isinstance(leave, Approved) and since_ms < ENTRY_EVERY_MS:
+            return (Refusal("cooldown", f"a trade in {pair.asset} was tried that long ago", since_ms, ENTRY_EVERY_MS),)
+        return leave
 
     def _approve(self, pair: Pair, opportunity: Opportunity) -> Approved | tuple[Refusal, ...]:
         exposure = self.purse.exposure(self.desk.ledger, opportunity.decided_ms)
@@ -157,7 +175,7 @@ class Engine:
 
     def open(self, approved: Approved, pair: Pair) -> str | None:
         """Open it; the trade's id, or None while the journal fails."""
-        return self.desk.open(approved, pair, self._budgets, self.clock.wall_ms())
+        return self.desk.open(approved, pair, self.conduct.budgets, self.clock.wall_ms())
 
     # -- the passing of time ------------------------------------------------------------------------------------------
 
@@ -167,6 +185,7 @@ class Engine:
         while True:
             now_ms, now_ns = self.clock.wall_ms(), self.clock.mono_ns()
             self.desk.on_time(now_ms)
+            self._leaving.every_beat(now_ms)
             self.board.review(now_ms, now_ns, part=BEATS_PER_SECOND)
             if beats % BEATS_PER_SECOND == 0:
                 self._second(now_ms, now_ns)
@@ -176,9 +195,7 @@ class Engine:
     def _second(self, now_ms: int, now_ns: int) -> None:
         for opportunity in self.board.ranking():
             self._note(opportunity, now_ms)
-        for account in self.desk.ledger.open_trades():
-            if account.trade.state is State.HEDGED:
-                self._consider_exit(account.trade.plan, now_ms)
+        self._leaving.every_second(now_ms, self.blocked)
         self._mend_books(now_ms, now_ns)
 
     def _note(self, opportunity: Opportunity, now_ms: int) -> None:
@@ -188,21 +205,8 @@ class Engine:
             return
         if tally.best_edge_bps is None or opportunity.net_bps > tally.best_edge_bps:
             tally.best_edge_bps = opportunity.net_bps
-        leave = self._leave(pair, opportunity)
-        if isinstance(leave, Approved):
-            self.desk.open(leave, pair, self._budgets, now_ms)
-        else:
-            tally.refused.update({refusal.code for refusal in leave})
-
-    def _consider_exit(self, plan: TradePlan, now_ms: int) -> None:
-        pair = self.board.pairs.get(f"{plan.long.market}>{plan.short.market}")
-        if pair is None or pair.long.bid is None or pair.short.bid is None:
-            return
-        standing = self.purse.standing(self.desk.ledger.trades[plan.trade_id], pair)
-        wish = exit_wish(pair, standing, stop_loss_bps=self._stop_loss_bps)
-        if wish is not None:
-            LOG.info("%s: %s", plan.trade_id, wish.reason)
-            self.desk.wants_exit(plan.trade_id, wish, now_ms)
+        refused = self._enter(pair, opportunity, now_ms)
+        tally.refused.update({refusal.code for refusal in refused})
 
     def _mend_books(self, now_ms: int, now_ns: int) -> None:
         """Ask again for books that a fresh snapshot may mend, each at most once a minute."""

@@ -36,6 +36,7 @@ class Leverages:
         self.seen: dict[str, float] = {}
         self._again_ms: dict[str, int] = {}
         self._under_way: dict[str, asyncio.Task[None]] = {}
+        """By venue, one at a time: entries want its budget and its lanes as well."""
         self.failure: Exception | None = None
         """What our own code raised while setting."""
 
@@ -50,10 +51,10 @@ class Leverages:
         if _alike(have, want):
             return None
         due = self._clock.wall_ms() >= self._again_ms.get(market.key, 0)
-        if due and market.key not in self._under_way:
+        if due and market.venue not in self._under_way:
             task = asyncio.get_running_loop().create_task(self._set(market, want))
-            self._under_way[market.key] = task
-            task.add_done_callback(lambda ended: self._ended(market.key, ended))
+            self._under_way[market.venue] = task
+            task.add_done_callback(lambda ended: self._ended(market.venue, ended))
         known = "not known" if have is None else "another"
         return Refusal("leverage", f"{market.key}: its leverage is {known} and is being set", have, want)
 
@@ -76,8 +77,8 @@ class Leverages:
                 break
         LOG.info("%s: leverage is %s", market.key, self.seen.get(market.key, "not known"))
 
-    def _ended(self, key: str, task: asyncio.Task[None]) -> None:
-        del self._under_way[key]
+    def _ended(self, venue: str, task: asyncio.Task[None]) -> None:
+        del self._under_way[venue]
         if not task.cancelled() and isinstance(error := task.exception(), Exception):
             self.failure = self.failure or error
 

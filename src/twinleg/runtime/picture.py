@@ -27,7 +27,7 @@ def glance(engine: Engine, *, mode: str, started_ms: int, troubles: dict[str, st
         feeds=tuple(board.health[key] for key in sorted(board.health)),
         ranking=tuple(board.ranking()),
         standing=tuple(reversed(standing[-STANDING_SHOWN:])),
-        trades=_trades(engine, now_ms),
+        trades=_trades(engine, now_ms, paper=mode == "dry_run"),
         totals=_totals(engine),
         blocked=engine.blocked,
     )
@@ -48,16 +48,17 @@ def _venue(engine: Engine, venue: str, trouble: str | None) -> VenueLine:
     )
 
 
-def _trades(engine: Engine, now_ms: int) -> tuple[TradeLine, ...]:
+def _trades(engine: Engine, now_ms: int, *, paper: bool) -> tuple[TradeLine, ...]:
     accounts = list(engine.desk.ledger.trades.values())
     open_ones = [account for account in accounts if account.trade.state is not State.CLOSED]
     closed = [account for account in accounts if account.trade.state is State.CLOSED]
     closed.sort(key=lambda account: account.closed_at_ms or 0, reverse=True)
     mids = engine.purse.mids()
-    return tuple(_trade(engine, account, mids, now_ms) for account in [*open_ones, *closed[:CLOSED_SHOWN]])
+    shown = [*open_ones, *closed[:CLOSED_SHOWN]]
+    return tuple(_trade(engine, account, mids, now_ms, paper=paper) for account in shown)
 
 
-def _trade(engine: Engine, account: TradeAccount, mids: dict[str, Fraction], now_ms: int) -> TradeLine:
+def _trade(engine: Engine, account: TradeAccount, mids: dict[str, Fraction], now_ms: int, *, paper: bool) -> TradeLine:
     plan, purse = account.trade.plan, engine.purse
     pnl = account.pnl(mids)
     pair = engine.board.pairs.get(f"{plan.long.market}>{plan.short.market}")
@@ -73,7 +74,7 @@ def _trade(engine: Engine, account: TradeAccount, mids: dict[str, Fraction], now
         long_market=plan.long.market,
         short_market=plan.short.market,
         state=account.trade.state.value,
-        paper=True,
+        paper=paper,
         opened_ms=account.planned_at_ms,
         closed_ms=account.closed_at_ms,
         notional_usd=account.terms.get("notional_usd", 0.0),

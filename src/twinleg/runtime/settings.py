@@ -23,6 +23,8 @@ VENUES = ("drift", "extended", "lighter")
 CONSERVATIVE_SIZE = 0.5
 CONSERVATIVE_SPREAD = 2.0
 DRIFT_UNHEDGED_MS_MAX = 30_000
+LIVE_FOLDER = "live"
+"""In the data folder: the journal of real trades."""
 FROZEN = (
     AfterValidator(MappingProxyType),
     WrapSerializer(lambda mapping, serialise: serialise(dict(mapping))),
@@ -288,7 +290,7 @@ class Settings(BaseSettings):
     @property
     def journal_dir(self) -> Path:
         """The journal's folder: real trades and paper ones never share a journal."""
-        return self.data_dir / "live" if self.live else self.data_dir
+        return self.data_dir / LIVE_FOLDER if self.live else self.data_dir
 
     def unhedged_ms_max_of(self, venues: Iterable[str]) -> int:
         """Longest unhedged time of a trade over these venues: what was given, else longer when Drift is one of them."""

@@ -25,7 +25,7 @@ from twinleg.runtime.books import Books, read_ledger
 from twinleg.runtime.budget import Budget
 from twinleg.runtime.clock import SystemClock, SystemDice
 from twinleg.runtime.desk import Desk
-from twinleg.runtime.engine import Engine
+from twinleg.runtime.engine import Conduct, Engine
 from twinleg.runtime.gate import Account, VenueGate
 from twinleg.runtime.gates import Gate, Gates
 from twinleg.runtime.journal import SqliteJournal
@@ -267,16 +267,9 @@ async def build(
         desk = Desk(books, gate, doors.clock, lambda plan: engine.quotes(plan), lambda plan: engine.unfit(plan))
         if accounts is not None:
             accounts.begin(desk)
-        engine = Engine(
-            board,
-            desk,
-            purse,
-            doors.clock,
-            budgets=settings,
-            stop_loss_bps=settings.trade_stop_loss_bps,
-            obstacles=accounts,
-            auto=settings.auto_execution_enabled or not settings.live,
-        )
+        auto = settings.auto_execution_enabled or not settings.live
+        conduct = Conduct(settings, settings.trade_stop_loss_bps, auto)
+        engine = Engine(board, desk, purse, doors.clock, conduct, accounts)
         undo.pop_all()
     return System(settings, Rooms(venues, engine, journal, doors, budgets, accounts))
 
