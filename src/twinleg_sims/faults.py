@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from itertools import count
 from random import Random
 
@@ -46,6 +46,10 @@ class Fault:
     told: Callable[[Fault], None] = lambda _: None
     acted: bool = False
     """Whether one that lasts has been asked for while it was on."""
+
+    def shown(self) -> dict[str, object]:
+        """As it is listed."""
+        return {each.name: getattr(self, each.name) for each in fields(self) if each.name != "told"}
 
     def due(self, now_ms: int) -> bool:
         return self.at_ms <= now_ms and (self.until_ms is None or now_ms < self.until_ms)

@@ -221,7 +221,7 @@ class _VenueServer:
                 return web.json_response({"error": str(error)}, status=400)
         elif request.method != "GET":
             return web.json_response({"error": "GET, POST or DELETE"}, status=405)
-        listed = [msgspec.to_builtins(fault) for fault in self._faults.listed(venue, now_ms)]
+        listed = [fault.shown() for fault in self._faults.listed(venue, now_ms)]
         return web.json_response({"now_ms": now_ms, "faults": listed})
 
 

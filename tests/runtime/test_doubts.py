@@ -62,6 +62,21 @@ async def test_an_order_that_arrived_is_found_though_the_stream_is_silent(fate: 
         assert kinds_sent(world) == [("order", 0)]
 
 
+async def test_an_end_without_its_fills_is_not_the_end() -> None:
+    async with TinyWorld() as world:
+        await doubt(world, "lost", stream=False)
+        world.wire.deaf.add("fills")
+        await world.live(FAST_S, stream=False)
+        assert ends(world)
+        assert world.fills_told() == {}
+        world.wire.deaf.clear()
+        await world.live(FAST_S, stream=False)
+        assert world.fills_told() == {"f0": ("T000001-long-0", 10)}
+        requests = len(world.wire.requests)
+        await world.live(30.0, stream=False)
+        assert len(world.wire.requests) == requests
+
+
 async def test_an_order_that_the_stream_shows_is_not_asked_about() -> None:
     async with TinyWorld() as world:
         await doubt(world, "lost")

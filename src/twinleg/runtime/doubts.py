@@ -40,9 +40,9 @@ class Doubts:
         lanes: Lanes,
         markets: Mapping[str, Market],
         read: Callable[[str], Awaitable[None]],
-        query: Callable[[Known], Awaitable[None]],
+        query: Callable[[Known], Awaitable[bool]],
     ) -> None:
-        """`read` reads a transaction by its correlation, `query` an order with its own."""
+        """`read` reads a transaction by its correlation, `query` an order with its own: whether all of it."""
         self._sender, self._lanes, self._markets = sender, lanes, markets
         self._read, self._query = read, query
         self._open: list[Known] = []
@@ -71,14 +71,16 @@ class Doubts:
             self._open.remove(order)
 
     async def _settle(self, order: Known) -> None:
+        told = True
         for step in range(STEPS_MAX):
             hurried_s = min(WAIT_S_MAX, FIRST_WAIT_S * 2**step) if step < HURRIED_STEPS else PATIENT_WAIT_S
             await self._sender.doors.clock.sleep(hurried_s)
-            if order.over or (order.seen and order.intent.time_in_force is TimeInForce.POST_ONLY):
+            rests = order.seen and order.intent.time_in_force is TimeInForce.POST_ONLY
+            if told and (order.over or rests):
                 return
             try:
                 if order.seen or await self._number_used(order):
-                    await self._ask(order)
+                    told = await self._ask(order)
             except LaneLostError as error:
                 LOG.info("%s: %s is still in doubt: %s", self._sender.venue.name, order.intent.client_id, error)
         LOG.error("%s: %s is in doubt for good", self._sender.venue.name, order.intent.client_id)
@@ -114,11 +116,12 @@ class Doubts:
             LOG.warning("%s: in the place of %s: %s", venue.name, order.intent.client_id, sent.reason)
         return turn.spent is not False
 
-    async def _ask(self, order: Known) -> None:
-        """Read what else was sent with its number, the last first, and then the order itself."""
+    async def _ask(self, order: Known) -> bool:
+        """Read what else was sent with its number, the last first, and then the order itself, with its fills. False
+        when not all of it was told."""
         names = () if order.lane is None else self._lanes.sent_with(order.lane)
         for correlation in reversed([name for name in names[-3:] if name != order.correlation]):
             await self._read(correlation)
             if order.over:
-                return
-        await self._query(order)
+                return True
+        return await self._query(order)

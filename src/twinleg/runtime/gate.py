@@ -99,7 +99,7 @@ class VenueGate:
         self._doubts = Doubts(self._sender, account.lanes, account.markets, self._read_transaction, self._query)
         self._known = KnownOrders()
         self._news: deque[OrderEvent] = deque()
-        self._under_way: set[asyncio.Task[None]] = set()
+        self._under_way: set[asyncio.Task[object]] = set()
         self._closed = False
         self.wake: Callable[[], None] = _nobody
         """Called when `due` has something to say; perhaps within a call of ours."""
@@ -213,8 +213,7 @@ class VenueGate:
         return events
 
     async def close(self) -> None:
-        """End what is under way. A cancelled send is unknown; the journal says that it was tried. What was only
-        prepared never left."""
+        """End what is under way. A cancelled send is unknown; the journal says that it was tried."""
         self._closed = True
         self._prepared.close()
         for task in self._under_way:
@@ -304,10 +303,10 @@ class VenueGate:
 
     # -- reading back -------------------------------------------------------------------------------------------------
 
-    async def _query(self, known: Known) -> None:
-        """All that proves an order's fate. Absence counts only in complete reads, asked when nothing can come."""
+    async def _query(self, known: Known) -> bool:
+        """All that proves an order's fate: True when all is told. Absence counts only in complete reads, asked late."""
         if known.intent.market not in self._markets:
-            return  # whoever wants to know asks again
+            return False  # whoever wants to know asks again
         client_id, asked_ns = known.intent.client_id, self._doors.clock.mono_ns()
         if known.correlation is not None and not known.seen:
             await self._read_transaction(known.correlation)
@@ -316,6 +315,7 @@ class VenueGate:
             complete &= not isinstance(await self._read_urgently(read), Unread)
         if complete and not known.over and absent(known, asked_ns):
             self._tell(OrderDone(client_id, "never arrived", 0, self._now_ms()))
+        return complete
 
     async def _read_transaction(self, correlation: str) -> None:
         """No answer is usual here, and proves nothing: the venue may not know it, or not yet."""
@@ -377,10 +377,10 @@ class VenueGate:
 
     def _note(self, event: OrderEvent) -> None:
         known = self._known[event.client_id]
-        known.over = known.over or isinstance(event, OrderDone | OrderRejected)
+        known.over |= isinstance(event, OrderDone | OrderRejected)
         self._news.append(event)
 
-    def _start(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
+    def _start(self, work: Coroutine[None, None, object]) -> asyncio.Task[object]:
         if self._closed:
             work.close()
         assert not self._closed, "the gate is closed"
@@ -389,7 +389,7 @@ class VenueGate:
         task.add_done_callback(self._ended)
         return task
 
-    def _ended(self, task: asyncio.Task[None]) -> None:
+    def _ended(self, task: asyncio.Task[object]) -> None:
         self._under_way.discard(task)
         if not task.cancelled() and isinstance(error := task.exception(), Exception):
             LOG.error("%s: our own code failed", self.venue.name, exc_info=error)

@@ -24,7 +24,7 @@ class Known(msgspec.Struct, eq=False):
     proof_ns: int | None = None
     """LAG_MS after the venue began to refuse the order's bytes, on our monotonic clock, which never jumps."""
     venue_order_id: str | None = None
-    sending: asyncio.Task[None] | None = None
+    sending: asyncio.Task[object] | None = None
     lane: Lane | None = None
     correlation: str | None = None
     """What its bytes were signed with, and what the venue knows them by."""

@@ -35,7 +35,7 @@ class Ready:
     def __init__(self, intent: Intent, market: Market, turn: Turn, since_ns: int) -> None:
         self.intent, self.market, self.turn, self.since_ns = intent, market, turn, since_ns
         self.signed: Signed | None = None
-        self.signing: asyncio.Future[Signed] | asyncio.Task[None] | None = None
+        self.signing: asyncio.Future[Signed] | asyncio.Task[object] | None = None
         self.learning = False
         """Its lane's number is being asked for: until that is answered nobody else may ask."""
         self.given_up = False
@@ -59,16 +59,17 @@ class Prepared:
     def __contains__(self, client_id: str) -> bool:
         return client_id in self._orders
 
-    def prepare(self, intent: Intent, start: Callable[[Coroutine[None, None, None]], asyncio.Task[None]]) -> None:
+    def prepare(self, intent: Intent, start: Callable[[Coroutine[None, None, object]], asyncio.Task[object]]) -> None:
         """Hold a free lane, if there is one, and sign on it."""
         name = intent.client_id
         assert name not in self._orders, f"{name} prepared twice"
-        if len(self._orders) >= PREPARED_MAX or intent.market not in self._markets:
+        market = self._markets.get(intent.market)
+        if market is None or len(self._orders) >= PREPARED_MAX:
             return
         turn = self._lanes.hold(lambda: self._give_up(name), reduces_risk=reduces_risk(intent))
         if turn is None:
             return
-        one = Ready(intent, self._markets[intent.market], turn, self._sender.doors.clock.mono_ns())
+        one = Ready(intent, market, turn, self._sender.doors.clock.mono_ns())
         self._orders[name] = one
         if turn.number is None and self._lanes.sequenced:
             one.learning = True
@@ -82,7 +83,7 @@ class Prepared:
         if one is None:
             return None
         age_ns = self._sender.doors.clock.mono_ns() - one.since_ns
-        same = one.intent == intent and one.market == self._markets[intent.market]
+        same = one.intent == intent and one.market == self._markets.get(intent.market)
         if not same or one.turn.doubted or age_ns > PREPARED_NS_MAX:
             self._orders[intent.client_id] = one
             self._give_up(intent.client_id)

@@ -22,9 +22,9 @@ from x10.signing.order_object import create_order_object
 
 from twinleg.core.messages import Market
 from twinleg.core.orders import Side
-from twinleg.core.trading import Lane, SendVerdict
+from twinleg.core.trading import KEY_REFUSED, Lane, SendVerdict
 from twinleg.venues.extended import facts, orders, sign
-from twinleg.venues.extended.orders import NewOrder
+from twinleg.venues.extended.orders import Door, NewOrder, outcome
 from twinleg.venues.extended.sign import Keys
 from venues.battery import listed
 from venues.extended.case import CASE, row
@@ -263,6 +263,13 @@ class TestVerdicts:
     @pytest.mark.parametrize("status", [200, 400, 404])
     def test_a_doubtful_code_is_none(self, status: int, code: object) -> None:
         assert verdict(status, error(code)) is SendVerdict.UNKNOWN
+
+    def test_a_name_that_is_taken_and_a_key_that_is_refused_are_told(self) -> None:
+        request = Door("http://x", API_KEY).place(b"{}", reduces_risk=False)
+        assert outcome(request, "one", 400, json.dumps(error(1134)).encode()).exists
+        assert not outcome(request, "one", 400, json.dumps(error(1140)).encode()).exists
+        assert outcome(request, "one", 401, b"").incident == KEY_REFUSED
+        assert outcome(request, "one", 403, json.dumps(error(1140)).encode()).incident is None
 
     def test_a_code_nobody_knows_counts_by_its_status(self) -> None:
         assert [verdict(status, error(1999)) for status in (200, 400, 500)] == [

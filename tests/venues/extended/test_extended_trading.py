@@ -171,8 +171,8 @@ def test_a_rebate_is_signed_as_no_fee() -> None:
 def test_an_intent_expires_soon_after_its_deadline() -> None:
     intent = an_intent(BTC, deadline_ms=NOW + 1_500)
     signed = trading().sign(intent, BTC, LANE, NOW)
-    assert json.loads(signed.request.body or b"")["expiryEpochMillis"] == NOW + 11_500
-    assert signed.void_after_ms == NOW + 16_500
+    assert json.loads(signed.request.body or b"")["expiryEpochMillis"] == NOW + 6_500
+    assert signed.void_after_ms == NOW + 11_500
 
 
 def test_a_vault_can_be_looked_up() -> None:

@@ -23,6 +23,7 @@ from twinleg.core.trading import (
     LeverageSeen,
     OrderSeen,
     PositionSeen,
+    TransactionSeen,
     number_of,
 )
 from twinleg.core.venue import WireError
@@ -370,6 +371,53 @@ class TestTransactions:
     ) -> None:
         assert incidents(parsed(venue.transaction("ab" * 40, START_MS), encode(tx(**fields)))) == [kind]
 
+    @pytest.mark.parametrize(
+        ("fields", "executed"),
+        [
+            ({"status": 1}, False),
+            ({"status": 2}, True),
+            ({"status": 3}, True),
+            ({"status": 9}, False),
+            ({}, True),  # failed at the sequencer
+            ({"event_info": ""}, False),
+            ({"event_info": '{"ae":"21104: invalid nonce"}'}, False),
+            ({"event_info": '{"ae":"Invalid nonce"}'}, False),
+        ],
+    )
+    def test_a_transaction_tells_whose_a_number_is(
+        self, venue: LighterTrading, fields: dict[str, Any], executed: bool
+    ) -> None:
+        told = parsed(venue.transaction("ab" * 40, START_MS), encode(tx(api_key_index=5, **fields)))
+        assert [one for one in told if isinstance(one, TransactionSeen)] == [
+            TransactionSeen(
+                venue="lighter", key="5", number=7, correlation="ab" * 40, client_id=OURS, executed=executed,
+                at_ms=START_MS,
+            )
+        ]  # fmt: skip
+
+    @pytest.mark.parametrize(("kind", "info"), [(15, {"Index": number_of(OURS)}), (17, {"Index": number_of(OURS)})])
+    def test_cancels_and_changes_name_their_order(self, venue: LighterTrading, kind: int, info: dict[str, Any]) -> None:
+        fields = {"type": kind, "status": 2, "info": json.dumps(info), "api_key_index": 5}
+        (told,) = parsed(venue.transaction("", START_MS), encode(tx(**fields)))
+        assert isinstance(told, TransactionSeen)
+        assert told.client_id == OURS
+
+    @pytest.mark.parametrize(
+        "fields",
+        [
+            {"account_index": ACCOUNT + 1},
+            {"api_key_index": None},
+            {"nonce": None},
+            {"type": 26},  # the venue's own
+            {"type": 21},
+        ],
+    )
+    def test_transactions_that_no_key_of_ours_signed_have_no_number(
+        self, venue: LighterTrading, fields: dict[str, Any]
+    ) -> None:
+        told = parsed(venue.transaction("", START_MS), encode(tx(status=2, **({"api_key_index": 5} | fields))))
+        assert [one for one in told if isinstance(one, TransactionSeen)] == []
+
     def test_an_unknown_transaction_is_no_answer(self, venue: LighterTrading) -> None:
         for body in (
             refusal(21500, "transaction not found"),
@@ -468,6 +516,11 @@ class TestStream:
         assert incidents(line.deliver(frame("account_tx", txs=rows))) == ["liquidation"]
         started = line.deliver(frame("account_tx", "subscribed", txs=rows))
         assert [type(event) for event in started] == [OrderSeen]
+
+    def test_whose_a_number_is_is_told_at_a_start_too(self, line: AccountLine) -> None:
+        for how in ("update", "subscribed"):
+            told = line.deliver(frame("account_tx", how, txs=[tx(status=2, api_key_index=5)]))
+            assert [type(event) for event in told] == [TransactionSeen]
 
     def test_orders_cancelled_by_a_liquidation_raise_it(self, line: AccountLine) -> None:
         row = order_row(an_order(ONE), status="canceled-liquidation")

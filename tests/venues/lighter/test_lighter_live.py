@@ -20,6 +20,7 @@ from twinleg.core.trading import (
     SendOutcome,
     SendVerdict,
     Signed,
+    TransactionSeen,
 )
 from twinleg.venues.lighter.sign import Signer
 from twinleg.venues.lighter.trading import LighterTrading
@@ -65,7 +66,10 @@ async def test_a_taker_fills_and_leaves(trader: Trader) -> None:
     assert [event.filled_lots for event in asked if isinstance(event, OrderSeen)] == [entry.size_lots]
     executions = [event for event in asked if isinstance(event, ExecutionSeen)]
     assert sum(each.size_lots for each in executions) == entry.size_lots
-    assert await trader.read(trader.venue.transaction(signed.correlation, trader.now)) == []
+    (done,) = await trader.read(trader.venue.transaction(signed.correlation, trader.now))
+    assert isinstance(done, TransactionSeen)
+    assert Lane(done.key, done.number) == signed.lane
+    assert (done.client_id, done.correlation, done.executed) == (entry.client_id, signed.correlation, True)
 
     trader.events.clear()
     bid, _ = await trader.touch(market)

@@ -17,6 +17,7 @@ from twinleg.core.trading import (
     PositionSeen,
     SendOutcome,
     SendVerdict,
+    TransactionSeen,
 )
 from twinleg.core.venue import Request
 from venues.lighter.live import Event, Sim, Trader, intent, simulated, trading
@@ -103,7 +104,9 @@ async def test_an_order_that_the_sequencer_refused_is_over(trader: Trader, sim: 
     assert outcome.verdict is SendVerdict.ACCEPTED
     over = await trader.seen(lambda event: of(entry, event))
     assert (over.resting, over.filled_lots) == (False, 0)
-    (told,) = await trader.read(trader.venue.transaction(correlation, trader.now))
+    told, number = await trader.read(trader.venue.transaction(correlation, trader.now))
+    assert isinstance(number, TransactionSeen)
+    assert number.executed
     assert isinstance(told, OrderSeen)
     assert (told.client_id, told.resting, told.filled_lots) == (entry.client_id, False, 0)
 

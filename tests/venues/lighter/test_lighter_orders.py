@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from twinleg.core.amounts import Grid
 from twinleg.core.messages import Market, MarketStatus
 from twinleg.core.orders import Intent, Leg, Purpose, Side, TimeInForce
-from twinleg.core.trading import Lane, SendVerdict, Signed, number_of
+from twinleg.core.trading import KEY_REFUSED, Lane, SendVerdict, Signed, number_of
 from twinleg.venues.lighter import facts, orders
 from twinleg.venues.lighter.sign import OrderFields, Transaction
 
@@ -268,3 +268,19 @@ def test_no_bytes_are_taken_for_a_verdict(status: int | None, body: bytes) -> No
 @given(st.integers(-10, 10**6) | st.just(200))
 def test_only_code_200_is_acceptance(code: int) -> None:
     assert (orders.read_reply(signed(), 200, answer(code, tx_hash=HASH)).verdict is ACCEPTED) == (code == 200)
+
+
+@pytest.mark.parametrize("code", [21109, 21120, 21136])
+def test_a_key_that_is_refused_is_an_incident(code: int) -> None:
+    assert orders.read_reply(signed(), 400, answer(code, "no")).incident == KEY_REFUSED
+
+
+def test_other_refusals_say_nothing_of_the_key() -> None:
+    for code in (21104, 21739, 23000):
+        assert orders.read_reply(signed(), 400, answer(code, "no")).incident is None
+
+
+def test_a_number_that_exists_is_more_than_a_doubt() -> None:
+    assert orders.read_reply(signed(), 400, answer(21728, "exists")).exists
+    assert orders.read_reply(signed(), 500, answer(21728, "exists")).exists
+    assert not orders.read_reply(signed(), None, b"").exists

@@ -109,6 +109,31 @@ def test_leverage_is_cross_margin(venue: LighterTrading) -> None:
         venue.sign_leverage(ONE, 0.5, LANE, START_MS)
 
 
+def test_what_changes_nothing_is_the_leverage_that_a_market_has(venue: LighterTrading) -> None:
+    cancel = {"type": 15, "MarketIndex": int(ONE.native_id), "Index": number_of(OURS), "L2TxAttributes": None}
+    assert sent(venue.sign_nothing(OURS, ONE, LANE, START_MS)) == cancel  # where none is known
+    for percent, mode, told in (("5.00", 1, cancel), ("33.33", 0, 3_333), ("5.00", 0, 500)):
+        row = {"market_id": int(ONE.native_id), "sign": 1, "position": "0.0", "initial_margin_fraction": percent}
+        read_positions(venue, row | {"margin_mode": mode})
+        signed = venue.sign_nothing(OURS, ONE, LANE, START_MS)
+        leverage = {"type": 20, "MarketIndex": int(ONE.native_id), "MarginMode": 0, "L2TxAttributes": None}
+        assert sent(signed) == (told if isinstance(told, dict) else leverage | {"InitialMarginFraction": told})
+        assert signed.request.reduces_risk
+    elsewhere = msgspec.structs.replace(ONE, native_id="99")
+    assert sent(venue.sign_nothing(OURS, elsewhere, LANE, START_MS))["MarketIndex"] == int(ONE.native_id)
+
+
+def test_a_leverage_that_was_asked_for_is_one_to_repeat(venue: LighterTrading) -> None:
+    venue.sign_leverage(ONE, 4.0, LANE, START_MS)
+    assert sent(venue.sign_nothing(OURS, ONE, LANE, START_MS))["InitialMarginFraction"] == 2_500
+
+
+def read_positions(venue: LighterTrading, row: dict[str, Any]) -> None:
+    money = {"collateral": "1", "available_balance": "1", "total_asset_value": "1"}
+    body = {"code": 200, "accounts": [{"index": ACCOUNT, "positions": [row], **money}]}
+    venue.positions(START_MS).parse(json.dumps(body).encode(), START_MS)
+
+
 def test_native_orders_are_checked_too(venue: LighterTrading) -> None:
     order = OrderFields(
         market_index=0,

@@ -169,6 +169,8 @@ def read_reply(signed: Signed, status: int | None, body: bytes) -> SendOutcome:
     reason = f"{reply.code}: {reply.message[:REASON_CHARS_MAX]}"
     if reply.code in HINTS:
         reason += f" ({HINTS[reply.code]})"
+    if reply.code == CLIENT_ORDER_INDEX_EXISTS:
+        return SendOutcome(SendVerdict.UNKNOWN, reason, exists=True)
     if not (status == 200 or (400 <= status < 500 and status != REQUEST_TIMEOUT)):
         return _unknown(f"HTTP {status}, {reason}", status)
     if status == 200 and reply.code == ACCEPTED:
@@ -177,8 +179,6 @@ def read_reply(signed: Signed, status: int | None, body: bytes) -> SendOutcome:
         return SendOutcome(SendVerdict.REJECTED, reason, lane_spent=False, retry_after_s=facts.RETRY_AFTER_S)
     if reply.code == INVALID_NONCE:
         return SendOutcome(SendVerdict.REJECTED, reason, lane_spent=None)
-    if reply.code == CLIENT_ORDER_INDEX_EXISTS:
-        return SendOutcome(SendVerdict.UNKNOWN, reason, exists=True)
     if any(reply.code in codes for codes in REFUSED):
         incident = KEY_REFUSED if reply.code in KEY_REFUSALS else None
         return SendOutcome(SendVerdict.REJECTED, reason, lane_spent=False, incident=incident)
