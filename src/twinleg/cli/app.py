@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from twinleg.cli.app_books import books
+from twinleg.cli.app_operator import operating
 from twinleg.cli.exits import EPILOG
 
 app = typer.Typer(
@@ -149,6 +150,7 @@ def doctor(wait: Wait = 75.0, as_json: Json = False) -> None:
 
 
 app.add_typer(books)
+app.add_typer(operating)
 
 
 @app.command(name="replay-journal", epilog=EPILOG)

@@ -10,13 +10,15 @@ FAILED = 1
 BAD_CONFIGURATION = 2
 UNREACHABLE = 3
 REFUSED = 4
+NOT_FLAT = 5
 
 MEANINGS = {
     OK: "ok",
     FAILED: "a failure of our own: a defect, please report it",
     BAD_CONFIGURATION: "bad configuration, or a command line that makes no sense",
-    UNREACHABLE: "a venue is unreachable, or did not answer in time",
+    UNREACHABLE: "a venue or the engine is unreachable, or did not answer in time",
     REFUSED: "refused for safety",
+    NOT_FLAT: "not flat: something is still held",
 }
 
 EPILOG = "Exit codes: " + "; ".join(f"{code} {meaning}" for code, meaning in MEANINGS.items()) + "."

@@ -152,7 +152,7 @@ class VenueGate:
 
     async def set_leverage(self, market: Market, leverage: float) -> SendVerdict:
         """Choose the account's leverage in a market."""
-        return await self._transact(
+        return await self.transact(
             f"leverage {leverage:g} in {market.key}",
             lambda lane: self.venue.sign_leverage(market, leverage, lane, self._now_ms()),
             lambda: None,
@@ -161,7 +161,7 @@ class VenueGate:
 
     async def dead_man_switch(self, fires_at_ms: int | None) -> SendVerdict:
         """Have the venue cancel all orders at that time (epoch milliseconds) unless told again; None = not any more."""
-        return await self._transact(
+        return await self.transact(
             f"dead man's switch at {fires_at_ms}",
             lambda lane: self.venue.sign_dead_man_switch(fires_at_ms, lane, self._now_ms()),
             lambda: None,
@@ -278,14 +278,14 @@ class VenueGate:
             await asyncio.wait({known.sending})
         if not known.over:
             order_id, market = known.venue_order_id, known.intent.market
-            await self._transact(
+            await self.transact(
                 f"cancel of {client_id}",
                 lambda lane: self.venue.sign_cancel(client_id, order_id, self._markets[market], lane, self._now_ms()),
                 lambda: "it is over" if known.over else None,
                 urgent=True,
             )
 
-    async def _transact(
+    async def transact(
         self, what: str, sign: Callable[[Lane], Signed], unfit: Callable[[], str | None], *, urgent: bool
     ) -> SendVerdict:
         """Anything but an order, within the budget, logged. What could not be signed or sent is rejected."""
@@ -359,7 +359,7 @@ class VenueGate:
         if self._lanes.used(lane, event.correlation, ours=named is not None):
             detail = f"key {event.key}: number {event.number} has a transaction that is not ours, {event.correlation}"
             self.tell(Incident(self.venue.name, FOREIGN_KEY, detail, event.at_ms))
-        for known in self._doubts.outrun(lane, event.correlation):
+        for known in self._doubts.outrun(lane):
             self._note(OrderDone(known.intent.client_id, OUTRUN, 0, self._now_ms()))
 
     def _shown(self, client_id: str) -> bool:

@@ -43,7 +43,7 @@ from twinleg.runtime.reconcile import Terms
 from twinleg.runtime.record import Recorder
 from twinleg.runtime.settings import Settings, effective_limits
 from twinleg.runtime.streams import Doors, Sink, StreamRunner
-from twinleg.runtime.traders import accounts_of, leverage_read, traders_of, with_vault
+from twinleg.runtime.traders import VenueAccount, accounts_of, leverage_read, traders_of, with_vault
 from twinleg.venues.extended.venue import ExtendedVenue
 from twinleg.venues.lighter.venue import LighterVenue
 
@@ -288,13 +288,18 @@ async def _traders(settings: Settings, board: Board, doors: Doors) -> list[Trade
     found: list[Trader] = []
     try:
         for venue, account in zip(traders_of(known, board.facts), accounts_of(known), strict=True):
-            where = urlsplit(account.address).netloc.replace(":", "-")
-            found.append(Trader(venue, Lease.take(lease_folder(), venue.name, f"{where}-{account.account}")))
+            found.append(Trader(venue, lease_of(account)))
     except BaseException:
         for one in found:
             one.fence.release()
         raise
     return found
+
+
+def lease_of(account: VenueAccount) -> Lease:
+    """The right to trade an account, whoever asks. Raises LeaseError."""
+    where = urlsplit(account.address).netloc.replace(":", "-")
+    return Lease.take(lease_folder(), account.venue, f"{where}-{account.account}")
 
 
 def lease_folder() -> Path:
