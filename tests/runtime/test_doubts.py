@@ -50,6 +50,7 @@ async def test_another_transaction_takes_the_number_and_the_order_never_arrives(
         await world.live(LIFE_MS / 1_000, stream=stream)
         assert not world.exchange.orders
         assert ends(world) == [("never arrived", 0)]
+        assert world.lanes.foreign == {}
 
 
 @pytest.mark.parametrize("fate", ["lost", "broken"])
@@ -60,6 +61,23 @@ async def test_an_order_that_arrived_is_found_though_the_stream_is_silent(fate: 
         assert ends(world) == [("ioc", 10)]
         assert world.fills_told() == {"f0": ("T000001-long-0", 10)}
         assert kinds_sent(world) == [("order", 0)]
+        await world.submit(world.intent(2))
+        assert sum(step == "told" for step, *_ in world.wire.history) == 2  # what was learned meanwhile is of use
+
+
+async def test_a_transaction_that_the_venue_has_is_not_raced() -> None:
+    async with TinyWorld() as world:
+        world.wire.fates.append("late")
+        world.gate.submit(world.intent(), world.now_ms)
+        await world.live(0.1)
+        queued = TransactionSeen(
+            venue=VENUE, key="k0", number=0, correlation="order/T000001-long-0/k0/0", client_id="T000001-long-0",
+            executed=False, at_ms=world.now_ms,
+        )  # fmt: skip
+        world.gate.account([queued])
+        await world.live(FAST_S)
+        assert kinds_sent(world) == [("order", 0)]
+        assert ends(world) == [("ioc", 10)]
 
 
 async def test_an_end_without_its_fills_is_not_the_end() -> None:
@@ -206,10 +224,12 @@ async def doubt_after(world: TinyWorld) -> None:
 async def test_a_name_that_is_taken_is_not_proven_away_by_a_number() -> None:
     async with TinyWorld() as world:
         await doubt(world, "exists", stream=False)
+        await world.live(FAST_S)
+        assert kinds_sent(world) == [("order", 0)]
         await world.submit(world.intent(2))
+        assert kinds_sent(world) == [("order", 0), ("order", 0)]
         await world.live(FAST_S)
         assert ends(world) == []
-        assert "nothing" not in {tx["kind"] for tx in world.wire.sent}
 
 
 async def test_without_numbers_only_the_end_of_its_bytes_proves_it_and_nobody_need_ask() -> None:

@@ -262,6 +262,19 @@ async def test_an_order_taken_back_in_time_is_not_sent() -> None:
         assert not world.wire.sent
 
 
+async def test_an_order_that_ends_while_its_cancel_waits_is_not_cancelled() -> None:
+    async with TinyWorld() as world:
+        await world.submit(world.intent(time_in_force=TimeInForce.POST_ONLY))
+        world.wire.fates.append("slow")
+        world.gate.submit(world.intent(2), world.now_ms)
+        await world.live(0.1)
+        world.gate.cancel("T000001-long-0", world.now_ms)
+        await world.live(0.1)
+        world.exchange.end(world.exchange.orders["o0"], "expired")
+        await world.live(1.0)
+        assert [tx["kind"] for tx in world.wire.sent] == ["order", "order"]
+
+
 @pytest.mark.parametrize("fate", ["lost", "dropped", "refused", "busy", "unsent"])
 async def test_a_cancels_answer_is_no_news_of_the_order(fate: str) -> None:
     async with TinyWorld() as world:

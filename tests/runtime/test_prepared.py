@@ -210,6 +210,40 @@ async def test_an_order_submitted_while_it_is_signed_waits_for_its_signature() -
         assert (counts(world), world.trading.signatures) == ((1, 0), 2)
 
 
+async def test_what_is_being_sent_is_not_given_up() -> None:
+    async with TinyWorld() as world:
+        await warmed(world)
+        intent = world.intent()
+        world.gate.prepare(intent, world.now_ms)
+        await world.live(0.5)
+        world.wire.fates.append("slow")
+        world.gate.submit(intent, world.now_ms)
+        await asyncio.sleep(0)
+        world.gate.submit(world.intent(2), world.now_ms)
+        world.gate.account([Incident(VENUE, IN_DOUBT, "reconnected", world.now_ms)])
+        await world.live(1.5)
+        assert sent(world) == [("T000001-long-0", 1), ("T000002-long-0", 2)]
+        assert counts(world) == (1, 0)
+
+
+async def test_a_number_in_doubt_while_a_submitted_order_is_signed_is_not_used() -> None:
+    async with TinyWorld() as world:
+        await warmed(world)
+        world.gate._sender._signer = signer = Slow()
+        intent = world.intent()
+        world.gate.prepare(intent, world.now_ms)
+        world.gate.submit(intent, world.now_ms)
+        await world.live(0.1)
+        world.exchange.next["k0"] += 3
+        world.gate.account([Incident(VENUE, IN_DOUBT, "reconnected", world.now_ms)])
+        await signer.go()
+        await world.live(0.1)
+        await signer.go()
+        await world.live(0.5)
+        assert sent(world) == [(intent.client_id, 4)]
+        assert counts(world) == (0, 1)
+
+
 @pytest.mark.parametrize("how", ["drop", "wanted"])
 async def test_a_signature_that_comes_too_late_is_thrown_away(how: str) -> None:
     async with TinyWorld() as world:
@@ -232,11 +266,15 @@ async def test_a_signature_that_comes_too_late_is_thrown_away(how: str) -> None:
             assert sent(world)[1:] == [(intent.client_id, 2)]
 
 
-async def test_a_number_that_is_asked_for_goes_to_whoever_took_the_lane() -> None:
+@pytest.mark.parametrize("how", ["drop", "wanted"])
+async def test_a_number_that_is_asked_for_goes_to_whoever_took_the_lane(how: str) -> None:
     async with TinyWorld() as world:
+        world.wire.number_takes_s = 0.2
         intent = world.intent()
         world.gate.prepare(intent, world.now_ms)
-        world.gate.drop(intent.client_id, world.now_ms)
+        await world.live(0.1)
+        if how == "drop":
+            world.gate.drop(intent.client_id, world.now_ms)
         world.gate.submit(world.intent(2), world.now_ms)
         await world.live(0.5)
         assert [step for step, *_ in world.wire.history] == ["told", "sent"]
@@ -249,21 +287,26 @@ async def test_without_a_number_the_order_is_given_up_and_signed_later() -> None
         world.gate.prepare(intent, world.now_ms)
         await world.live(0.5)
         world.wire.deaf.clear()
+        assert counts(world) == (0, 1)
+        world.gate.prepare(world.intent(2), world.now_ms)  # the lane is free again
+        await world.live(0.5)
+        assert world.trading.signatures == 1
         world.gate.submit(intent, world.now_ms)
         await world.live(0.5)
         assert sent(world) == [(intent.client_id, 0)]
-        assert counts(world) == (0, 1)
 
 
 async def test_what_cannot_be_signed_is_refused_when_it_is_submitted() -> None:
     async with TinyWorld() as world:
         await warmed(world)
         world.trading.raises = ValueError("below the minimum")
-        world.gate.prepare(world.intent(), world.now_ms)
+        intent = world.intent()
+        world.gate.prepare(intent, world.now_ms)
         assert await world.live(0.5) == []
-        world.gate.submit(world.intent(deadline_ms=world.now_ms + 2_500), world.now_ms)
+        world.gate.submit(intent, world.now_ms)
         (told,) = await world.live(0.5)
         assert told.reason == "not sent: below the minimum"
+        assert [step for step, *_ in world.wire.history] == ["told", "sent"]  # the number is as good as it was
 
 
 async def test_a_taken_back_order_is_not_sent_though_it_is_ready() -> None:
@@ -286,6 +329,9 @@ async def test_closing_forgets_what_was_only_prepared(when: str) -> None:
         if when == "ready":
             await world.live(0.5)
         await world.gate.close()
+        if when == "ready":
+            async with world.lanes.turn(reduces_risk=True, timeout_s=0.0) as turn:
+                assert turn.number == 0
         assert world.gate.due(world.now_ms) == []
         assert world.wire.sent == []
         with pytest.raises(AssertionError, match="closed"):

@@ -204,6 +204,7 @@ class Wire:
         self.deaf: set[str] = set()
         """Paths that answer 503."""
         self.garbled: set[str] = set()
+        self.number_takes_s = 0.0
         self.sent: list[dict[str, Any]] = []
         """Every transaction whose bytes left, with its fate under "fate"."""
         self.requests: list[Request] = []
@@ -223,6 +224,8 @@ class Wire:
         if path == "transaction":
             return Reply(200, b"fine") if query in self.exchange.transactions else Reply(400, b"not found")
         if path == "next":
+            if self.number_takes_s:
+                await self.clock.sleep(self.number_takes_s)
             number = self.exchange.next.setdefault(query, 0)
             self.history.append(("told", query, number, None))
             return Reply(200, msgspec.json.encode(number))

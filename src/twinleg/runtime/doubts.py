@@ -52,15 +52,10 @@ class Doubts:
         for order in self._open:
             order.arrived |= order.correlation == correlation
 
-    def outrun(self, lane: Lane, correlation: str) -> list[Known]:
-        """The orders that never arrive, since this transaction has their number."""
-        return [
-            order
-            for order in self._open
-            if order.lane == lane
-            and order.correlation != correlation
-            and not (order.over or order.seen or order.arrived or order.exists)
-        ]
+    def outrun(self, lane: Lane) -> list[Known]:
+        """The orders that never arrive, since another transaction has their number."""
+        alive = [order for order in self._open if order.over or order.seen or order.arrived or order.exists]
+        return [order for order in self._open if order.lane == lane and order not in alive]
 
     async def settle(self, order: Known) -> None:
         """Until the order is over, or rests where we see it, at most STEPS_MAX steps. A step that fails is repeated."""

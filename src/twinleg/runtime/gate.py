@@ -215,7 +215,6 @@ class VenueGate:
     async def close(self) -> None:
         """End what is under way. A cancelled send is unknown; the journal says that it was tried."""
         self._closed = True
-        self._prepared.close()
         for task in self._under_way:
             task.cancel()
         await asyncio.gather(*self._under_way, return_exceptions=True)

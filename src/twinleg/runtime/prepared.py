@@ -84,7 +84,7 @@ class Prepared:
             return None
         age_ns = self._sender.doors.clock.mono_ns() - one.since_ns
         same = one.intent == intent and one.market == self._markets.get(intent.market)
-        if not same or one.turn.doubted or age_ns > PREPARED_NS_MAX:
+        if not same or age_ns > PREPARED_NS_MAX:
             self._orders[intent.client_id] = one
             self._give_up(intent.client_id)
             return None
@@ -97,10 +97,6 @@ class Prepared:
         if one is not None:
             one.given_up = True
             self._release(one)
-
-    def close(self) -> None:
-        for name in list(self._orders):
-            self.drop(name)
 
     def _give_up(self, client_id: str) -> None:
         self.lost += 1
