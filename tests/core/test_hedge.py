@@ -436,3 +436,18 @@ def test_an_accepted_order_ends_unknown_only_by_a_read_back() -> None:
     story.tell(OrderAccepted("t1-long-0", 2))
     assert story.trade.orders[0].status is OrderStatus.ACCEPTED
     assert story.tell(OrderUnknown("t1-long-0", "late timeout", 3)) == ()
+
+
+def test_an_open_fate_that_may_still_be_proven_spends_no_attempt() -> None:
+    """A venue that needs half a minute to prove that an order never came must not halt a trade with three attempts."""
+    story = Story(Trade(plan(doubt_ms=45_000))).start().takes("t1-long-0", 12, price_ticks=200_000)
+    story.tell(OrderUnknown("t1-short-0", "no answer", 5))
+    rings = 0
+    while story.trade.due_ms is not None and story.trade.due_ms < 3_000 + 45_000:
+        story.tell(DeadlinePassed("t1", story.trade.due_ms))
+        assert (story.trade.state, story.trade.attempts_spent) == (State.REPAIRING, 0)
+        assert Query("t1-short-0") in story.last, "asked again"
+        rings += 1
+    assert rings > len(PLAN.bounds_bps)
+    story.ends("t1-short-0", 0, "never arrived")
+    assert story.placed[-1].purpose is Purpose.REPAIR, "and then it is put right"

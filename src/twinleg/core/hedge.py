@@ -169,9 +169,13 @@ def _wish(event: ExitWanted | FlattenNow) -> ExitWish:
 
 
 def _next_attempt(move: Move, event: DeadlinePassed) -> None:
-    """The clock of a repair or an exit rang: spend an attempt, or give up when none is left."""
+    """The clock of a repair or an exit rang: spend an attempt, or give up when none is left. While an order's fate may
+    still be proven, nothing could be done but ask again: that spends none."""
     trade = move.trade
     if _stale(move, event):
+        return
+    if any(event.at_ms < order.intent.deadline_ms + trade.plan.doubt_ms for order in trade.unsettled):
+        attempt(move, trade.state, "fates are open", spent=trade.attempts_spent)
         return
     spent, wish = trade.attempts_spent + 1, None
     if trade.state is State.EXITING and trade.patient and not trade.unsettled:

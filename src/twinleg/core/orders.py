@@ -150,6 +150,8 @@ class TradePlan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     bounds_bps: tuple[int, ...]
     """Per attempt, how far beyond the touch an order that reduces may go. The last is the flatten slippage; the number
     of bounds is the number of attempts."""
+    doubt_ms: int = 0
+    """So long after an order's deadline an open fate costs no attempt: the venue's proof may take its time."""
     first: Leg | None = None
     """The leg that goes first, its partner then hedging what filled. None: both at once."""
     rest_ms: int = 0
@@ -167,6 +169,8 @@ class TradePlan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
             raise ValueError(f"bounds must widen with every attempt: {self.bounds_bps}")
         if self.bounds_bps[0] < 0 or self.bounds_bps[-1] >= 10_000:
             raise ValueError(f"bounds must lie in 0..9999 bps: {self.bounds_bps}")
+        if self.doubt_ms < 0:
+            raise ValueError(f"a doubt cannot end before it begins: {self}")
         if self.rest_ms < 0 or (self.rest_ms and self.first is None):
             raise ValueError(f"only a leg that goes first can rest: {self}")
         if self.long.market == self.short.market:

@@ -10,6 +10,11 @@ from twinleg.core.orders import Leg, LegPlan, TradePlan
 from twinleg.core.pairs import Pair
 
 
+DOUBT_MS = 45_000
+"""The longest proof that an order never came (Extended's: its bytes expire 5 s after the deadline, its lists lag by up
+to 15 s, and clocks differ), and half as much again."""
+
+
 class Budgets(Protocol):
     """The numbers of settings that a plan needs."""
 
@@ -40,6 +45,7 @@ def plan_trade(trade_id: str, approved: Approved, pair: Pair, budgets: Budgets) 
         unhedged_ms_max=budgets.unhedged_ms_max,
         unhedged_notional_max_micro_usd=int(budgets.unhedged_notional_max_usd * 1_000_000),
         attempt_ms=budgets.unhedged_ms_max,
+        doubt_ms=DOUBT_MS,
         bounds_bps=tuple(widest * (number + 1) // attempts for number in range(attempts)),
         first=found.first,
         rest_ms=int(budgets.order_timeout_seconds * 1_000) if found.mode is Mode.MAKER_FIRST else 0,
