@@ -153,12 +153,12 @@ async def test_a_venue_that_is_down_keeps_live_from_starting_unless_trades_are_o
 ) -> None:
     down = settings(tmp_path, given, **CAPS, LIGHTER_BASE_URL=NOBODY)
     accept(down, 1)
-    written(tmp_path / "data", closed("T000001"))
+    written(down.journal_dir, closed("T000001"))
     with pytest.raises(CommandError) as refused:
         await require_live(down, WAIT_S)
     assert refused.value.code == UNREACHABLE
-    (tmp_path / "data" / FILE_NAME).unlink()
-    written(tmp_path / "data", hedged("T000001"))
+    (down.journal_dir / FILE_NAME).unlink()
+    written(down.journal_dir, hedged("T000001"))
     assert ("lighter: keys", Verdict.FAIL, UNREACHABLE) in bad(await require_live(down, WAIT_S))
 
 
