@@ -174,7 +174,8 @@ def _next_attempt(move: Move, event: DeadlinePassed) -> None:
     trade = move.trade
     if _stale(move, event):
         return
-    if any(event.at_ms < order.intent.deadline_ms + trade.plan.doubt_ms for order in trade.unsettled):
+    doubt_ms = trade.plan.doubt_ms
+    if doubt_ms and any(event.at_ms < order.intent.deadline_ms + doubt_ms for order in trade.unanswered):
         attempt(move, trade.state, "fates are open", spent=trade.attempts_spent)
         return
     spent, wish = trade.attempts_spent + 1, None

@@ -9,7 +9,6 @@ from twinleg.core.guard import Approved
 from twinleg.core.orders import Leg, LegPlan, TradePlan
 from twinleg.core.pairs import Pair
 
-
 DOUBT_MS = 45_000
 """The longest proof that an order never came (Extended's: its bytes expire 5 s after the deadline, its lists lag by up
 to 15 s, and clocks differ), and half as much again."""

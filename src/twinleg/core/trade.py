@@ -87,6 +87,11 @@ class Trade(msgspec.Struct, frozen=True):
         return [order for order in self.orders if not order.settled]
 
     @property
+    def unanswered(self) -> list[Order]:
+        """Orders that the venue has said nothing about: they may never have come."""
+        return [order for order in self.orders if order.status in (OrderStatus.SENT, OrderStatus.UNKNOWN)]
+
+    @property
     def flat(self) -> bool:
         return self.held(Leg.LONG) == 0 and self.held(Leg.SHORT) == 0
 
