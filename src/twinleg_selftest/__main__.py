@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import argparse
 import json
-import logging
 import sys
 import time
-from dataclasses import asdict
 
-from twinleg_selftest.trial import Outcome, run_seeds
+from twinleg_selftest.trial import STORM_S, Outcome, run_seeds
 
 
 def main() -> int:
@@ -17,17 +15,16 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m twinleg_selftest", description=__doc__)
     parser.add_argument("--seeds", type=int, default=10, help="how many trials (10)")
     parser.add_argument("--seed", type=int, default=1, help="the first one's seed (1)")
-    parser.add_argument("--assets", type=int, default=4, help="assets in the world (4)")
-    parser.add_argument("--seconds", type=float, default=200.0, help="virtual seconds of each trial (200)")
-    parser.add_argument("--crashes", type=int, default=3, help="crashes in each trial (3)")
+    parser.add_argument("--seconds", type=float, default=STORM_S, help="virtual seconds of storm in each trial")
+    parser.add_argument("--crashes", type=float, default=6.0, help="crashes in each trial, about (6)")
+    parser.add_argument("--story", action="store_true", help="tell every trial's story")
     parser.add_argument("--json", action="store_true", help="one JSON object a trial")
     options = parser.parse_args()
-    logging.disable(logging.CRITICAL)  # what goes wrong is the point; the story says what matters
     began = time.process_time()
 
     def told(outcome: Outcome) -> None:
         if options.json:
-            print(json.dumps(asdict(outcome)), flush=True)
+            print(json.dumps(outcome.told(story=options.story)), flush=True)
             return
         verdict = "ok" if not outcome.violations else "VIOLATED"
         print(
@@ -35,12 +32,11 @@ def main() -> int:
             f"{outcome.trades} trades, {outcome.fills} fills, {outcome.funding} settlements, {outcome.steps} steps",
             flush=True,
         )
-        for line in [*outcome.story[-40:], *outcome.violations] if outcome.violations else []:
+        story = outcome.story if options.story else outcome.story[-60:] if outcome.violations else []
+        for line in [*story, *outcome.violations]:
             print(f"    {line}")
 
-    outcomes = run_seeds(
-        options.seed, options.seeds, told, assets=options.assets, seconds=options.seconds, crashes=options.crashes
-    )
+    outcomes = run_seeds(options.seed, options.seeds, told, seconds=options.seconds, crashes=options.crashes)
     broken = [outcome.seed for outcome in outcomes if outcome.violations]
     if not options.json:
         faults, crashes = sum(one.faults for one in outcomes), sum(one.crashes for one in outcomes)

@@ -10,22 +10,25 @@ from twinleg.runtime.ports import JournalError, Record
 from twinleg_selftest.network import Network
 
 COMMIT_S_MIN, COMMIT_S_MAX = 0.0002, 0.010
-FULL_SHARE, FULL_S = 0.002, 3.0
+FULL_SHARE, FULL_S_MAX = 0.012, 4.0
+SLOW_SHARE, SLOW_S_MAX = 0.02, 1.5
 
 
 class Disk:
-    """Rows that are safe, whoever lives."""
+    """Rows that are safe, whoever lives. `written` hears of each as it becomes safe."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, written: Callable[[Record], None]) -> None:
         self.rows: list[Record] = []
         self.pending: list[Record] = []
         """Appended by the living process, not durable yet."""
         self.dice = Random(f"{seed}:disk")
-        self.commits = 0
+        self.written = written
+        self.on_commit: Callable[[bool], None] = lambda _after: None
+        """Called right before (False) and right after (True) each commit; it may raise CrashError."""
 
 
 class DiskJournal:
-    """Appends to memory, commits in groups after the disk's delay; now and then the disk is full for a while."""
+    """Appends to memory, commits in groups after the disk's delay; the disk may be slow, or full for a while."""
 
     def __init__(self, disk: Disk, network: Network, appended: Callable[[Record], None]) -> None:
         """`appended` hears of every record before it joins the others."""
@@ -64,21 +67,28 @@ class DiskJournal:
         if self._committing:
             return
         self._committing = True
-        if self._disk.dice.random() < FULL_SHARE:
+        network, dice = self._network, self._disk.dice
+        wait_s = dice.uniform(COMMIT_S_MIN, COMMIT_S_MAX)
+        if not network.calm and dice.random() < FULL_SHARE:
+            network.hit("disk", "disk_full")
             self.failed = "the disk is full"
-            self._network.faults_hit += 1
             self._wake()
-            self._network.at(self._network.now_s + FULL_S, self._commit)
-            return
-        self._network.at(self._network.now_s + self._disk.dice.uniform(COMMIT_S_MIN, COMMIT_S_MAX), self._commit)
+            wait_s = dice.uniform(0.2, FULL_S_MAX)
+        elif not network.calm and dice.random() < SLOW_SHARE:
+            network.hit("disk", "disk_slow")
+            wait_s = dice.uniform(0.1, SLOW_S_MAX)
+        network.at(network.now_s + wait_s, self._commit)
 
     def _commit(self) -> None:
         if self.dead:
             return
+        self._disk.on_commit(False)
         self._committing, self.failed = False, None
-        self._disk.rows += self._disk.pending
-        self._disk.commits += 1
-        self._disk.pending = []
+        committed, self._disk.pending = self._disk.pending, []
+        self._disk.rows += committed
+        for row in committed:
+            self._disk.written(row)
+        self._disk.on_commit(True)
         self._wake()
 
     def _wake(self) -> None:

@@ -1,50 +1,100 @@
-"""The network between one process and the simulated venues: delays, lost and broken connections, all by dice.
+"""The network between one process and the simulated venues, and everything under way in it.
 
-Messages under way live here, outside the process: when it dies, what it has sent still arrives, and what was meant
-for it is lost with its ports.
+Messages live here, outside the process: when it dies, what it has sent still arrives, and what was meant for it is lost
+with its ports (net.py).
 """
 
 from __future__ import annotations
 
 import heapq
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from itertools import count
 from random import Random
-from typing import Any
+from typing import Protocol
 from urllib.parse import parse_qsl, urlsplit
 
 from twinleg.core.venue import Request
-from twinleg.runtime.ports import Reply, Stream, StreamListener
-from twinleg_selftest.loop import VirtualLoop
-from twinleg_sims.protocol import RESET, Close, Core, Frame, HttpReply, HttpRequest, Out, Ping, Refuse
+from twinleg_sims.protocol import Close, Core, Frame, HttpReply, HttpRequest, Out, Ping
 from twinleg_sims.world import World
 
-TICK_MS = 20
+TICK_S, QUIET_TICK_S = 0.05, 0.25
+"""How often the venues speak: while orders are under way, and else."""
+BUSY_S = 1.0
 DELAY_S_MIN, DELAY_S_MAX = 0.001, 0.030
-SPIKE_SHARE, SPIKE_S_MAX = 0.002, 2.0
+OFFSET_MS_MAX = 3_000
+
+
+@dataclass(frozen=True, slots=True)
+class Weather:
+    """How often what goes wrong while it storms, as shares of the chances it has."""
+
+    order: float = 0.15
+    """Requests about orders."""
+    other: float = 0.04
+    """All others: reads, leverage, the dead man's switch, connects."""
+    message: float = 0.015
+    """Stream messages that come late."""
+    stream_cuts_per_minute: float = 2.0
+    deaf_per_minute: float = 0.7
+    jumps_per_minute: float = 0.6
+    stalls_per_minute: float = 1.5
+
+
+class StreamEnd(Protocol):
+    """A client's end of a stream."""
+
+    host: str
+    connection: int
+    deaf: bool
+
+    def hear(self, payload: bytes) -> None: ...
+    def heard(self) -> None: ...
+    def end(self, reason: str) -> None: ...
 
 
 class Network:
     """The world, its venues, and everything under way between them and whoever lives. An Outside for the loop."""
 
-    def __init__(self, world: World, cores: dict[str, Core], seed: int) -> None:
-        """`cores` by host name, as in "http://lighter.test"."""
-        self.world, self.cores = world, cores
+    def __init__(
+        self,
+        world: World,
+        cores: dict[str, Core],
+        seed: int,
+        weather: Weather = Weather(),
+        hit: Callable[[str, str], None] = lambda _where, _kind: None,
+    ) -> None:
+        """`cores` by host name, as in "http://127.0.0.1". `hit` hears of every fault that acts: where, and its kind."""
+        self.world, self.cores, self.weather, self.hit = world, cores, weather, hit
+        self.names = {host: core.name for host, core in cores.items()}
         self.start_ms = world.now_ms
-        self.faults_hit = 0
-        self._dice = Random(f"{seed}:network")
+        self.calm = False
+        """Nothing goes wrong any more."""
+        self.offset_ms = 0
+        """How far the process's wall clock is off."""
+        self.flying = 0
+        """Orders and cancels that have left and not arrived yet."""
+        self.dice = Random(f"{seed}:network")
         self._queue: list[tuple[float, int, Callable[[], None]]] = []
         self._order = count()
         self._connections = count(1)
-        self._streams: dict[tuple[str, int], SimStream] = {}
+        self._streams: dict[tuple[str, int], StreamEnd] = {}
         self._last_s: dict[tuple[str, int, str], float] = {}
         self.now_s = 0.0
-        self.at(TICK_MS / 1_000, self._tick)
+        self._busy_until_s = 0.0
+        self._tick_number = 0
+        self._tick_next(QUIET_TICK_S)
 
     @property
     def now_ms(self) -> int:
         """Wall time of the world."""
         return self.start_ms + int(self.now_s * 1_000)
+
+    @property
+    def busy(self) -> bool:
+        """Whether orders are under way, as far as the network can tell."""
+        return self.now_s < self._busy_until_s
 
     def next_s(self) -> float | None:
         return self._queue[0][0] if self._queue else None
@@ -62,43 +112,55 @@ class Network:
 
     def later(self, event: Callable[[], None], order: tuple[str, int, str] | None = None) -> None:
         """Something happens after a message's way. What shares an `order` arrives in the order it was sent."""
-        at_s = self.now_s + self._delay_s()
+        delay_s = self.dice.uniform(DELAY_S_MIN, DELAY_S_MAX)
+        if order is not None and self.chance(self.weather.message):
+            self.hit(self.names[order[0]], "late_message")
+            delay_s = self.dice.uniform(0.1, 2.5)
+        at_s = self.now_s + delay_s
         if order is not None:
             at_s = max(at_s, self._last_s.get(order, 0.0))
             self._last_s[order] = at_s
         self.at(at_s, event)
 
-    def _delay_s(self) -> float:
-        if self._dice.random() < SPIKE_SHARE:
-            self.faults_hit += 1
-            return self._dice.uniform(DELAY_S_MAX, SPIKE_S_MAX)
-        return self._dice.uniform(DELAY_S_MIN, DELAY_S_MAX)
-
     def chance(self, share: float) -> bool:
-        """A fault of the network itself happens now and then."""
-        hit = self._dice.random() < share
-        self.faults_hit += hit
-        return hit
+        """Whether something goes wrong this time."""
+        return not self.calm and self.dice.random() < share
+
+    def stir(self) -> None:
+        """Something is under way: the venues speak more often for a while."""
+        if not self.busy:
+            self._tick_next(TICK_S)
+        self._busy_until_s = self.now_s + BUSY_S
 
     # -- the venues' side ---------------------------------------------------------------------------------------------
 
-    def _tick(self) -> None:
+    def _tick_next(self, beat_s: float) -> None:
+        """Just before the next beat, on which the process wakes, and at no other time that was set before."""
+        self._tick_number += 1
+        beats = int(self.now_s / beat_s + 1.1)
+        self.at(beats * beat_s - 0.001, partial(self._tick, self._tick_number))
+
+    def _tick(self, number: int) -> None:
+        if number != self._tick_number:
+            return
         self.world.advance(self.now_ms)
         for host, core in self.cores.items():
             self.deliver(host, core.advance(self.now_ms))
-        self.at(self.now_s + TICK_MS / 1_000, self._tick)
+        self._tick_next(TICK_S if self.busy else QUIET_TICK_S)
 
     def ask(self, request: Request) -> HttpReply:
         """The venue answers a request now."""
         parts = urlsplit(request.url)
         assert parts.hostname is not None
         self.world.advance(self.now_ms)
+        if request.method != "GET":
+            self.stir()
         headers = {name.lower(): value for name, value in request.headers.items()}
         query = parse_qsl(parts.query, keep_blank_values=True)
         asked = HttpRequest(request.method, parts.path, query, headers, request.body or b"")
         return self.cores[parts.hostname].http(asked, self.now_ms)
 
-    def connect(self, stream: SimStream, url: str, headers: dict[str, str]) -> list[Out]:
+    def connect(self, stream: StreamEnd, url: str, headers: dict[str, str]) -> list[Out]:
         """Open a stream at the venue; what it says at once."""
         parts = urlsplit(url)
         self.world.advance(self.now_ms)
@@ -108,25 +170,27 @@ class Network:
         self._streams[stream.host, stream.connection] = stream
         return self.cores[stream.host].ws_open(stream.connection, asked, self.now_ms)
 
-    def say(self, stream: SimStream, message: bytes) -> None:
+    def say(self, stream: StreamEnd, message: bytes) -> None:
         """A client's message has arrived."""
-        if (stream.host, stream.connection) in self._streams:
+        if (stream.host, stream.connection) in self._streams and not stream.deaf:
             self.world.advance(self.now_ms)
             self.deliver(stream.host, self.cores[stream.host].ws_message(stream.connection, message, self.now_ms))
 
-    def hang_up(self, stream: SimStream) -> None:
+    def hang_up(self, stream: StreamEnd) -> None:
         """The venue hears that a client is gone."""
         if self._streams.pop((stream.host, stream.connection), None) is not None:
             self.cores[stream.host].ws_closed(stream.connection)
 
     def deliver(self, host: str, outs: list[Out]) -> None:
-        """Send what a venue has to say on its way."""
+        """Send what a venue has to say on its way. What goes into a deaf stream is lost, and nobody knows."""
         for out in outs:
             stream = self._streams.get((host, out.connection))
-            if stream is None:
+            if stream is None or stream.deaf:
                 continue
             order = (host, out.connection, "down")
             if isinstance(out, Frame):
+                if out.topic in PRIVATE_TOPICS:
+                    self.stir()
                 payload = out.payload
                 self.later(lambda stream=stream, payload=payload: stream.hear(payload), order)  # type: ignore[misc]
             elif isinstance(out, Ping):
@@ -140,127 +204,51 @@ class Network:
     def next_connection(self) -> int:
         return next(self._connections)
 
+    # -- what goes wrong by itself ------------------------------------------------------------------------------------
 
-class SimStream:
-    """A client's end of one connection. A ports.Stream."""
+    def storm(self, until_s: float) -> None:
+        """Draw when streams break or fall silent and when the process's clock jumps, from now to then."""
+        weather = self.weather
+        for per_minute, event in (
+            (weather.stream_cuts_per_minute, self._cut),
+            (weather.deaf_per_minute, self._deafen),
+            (weather.jumps_per_minute, self._jump),
+        ):
+            at_s = self.now_s + self.dice.expovariate(per_minute / 60) if per_minute else until_s
+            while at_s < until_s:
+                self.at(at_s, event)
+                at_s += self.dice.expovariate(per_minute / 60)
 
-    def __init__(self, network: Network, host: str, listener: StreamListener, loop: VirtualLoop) -> None:
-        self.network, self.host, self._listener, self._loop = network, host, listener, loop
-        self.connection = network.next_connection()
-        self.dead = False
-        self._over = False
-        self._heard_ns = int(loop.time() * 1e9)
+    def clear_up(self) -> None:
+        """From now on nothing goes wrong: connections that only look alive break, the clock is set right."""
+        self.calm, self.offset_ms = True, 0
+        for stream in list(self._streams.values()):
+            if stream.deaf:
+                stream.end("connection reset by the network")
 
-    @property
-    def heard_ns(self) -> int:
-        return self._heard_ns
+    def _any_stream(self) -> StreamEnd | None:
+        return self.dice.choice(list(self._streams.values())) if self._streams and not self.calm else None
 
-    def send(self, message: bytes) -> None:
-        if self._over or self.dead:
-            raise ConnectionError("the stream is closed")
-        self.network.later(lambda: self.network.say(self, message), (self.host, self.connection, "up"))
+    def _cut(self) -> None:
+        stream = self._any_stream()
+        if stream is not None:
+            self.hit(self.names[stream.host], "stream_reset")
+            stream.end("connection reset by the network")
 
-    def close(self, reason: str) -> None:
-        self.end(reason)
+    def _deafen(self) -> None:
+        stream = self._any_stream()
+        if stream is not None and not stream.deaf:
+            self.hit(self.names[stream.host], "half_open")
+            stream.deaf = True
 
-    def heard(self) -> None:
-        """A sign of life."""
-        self._heard_ns = int(self._loop.time() * 1e9)
+    def _jump(self) -> None:
+        if not self.calm:
+            self.hit("process", "clock_jump")
+            self.offset_ms = self.dice.randrange(-OFFSET_MS_MAX, OFFSET_MS_MAX)
+            self.at(self.now_s + self.dice.uniform(1, 10), self._set_clock)
 
-    def hear(self, payload: bytes) -> None:
-        """A message arrives, if anyone is left to hear it."""
-        if not (self._over or self.dead):
-            self.heard()
-            self._listener.message(memoryview(payload), self._heard_ns)
-
-    def end(self, reason: str) -> None:
-        if self._over or self.dead:
-            return
-        self._over = True
-        self.network.later(lambda: self.network.hang_up(self), (self.host, self.connection, "up"))
-        self._loop.call_soon(self._listener.closed, reason)
-
-
-class SimNet:
-    """ports.Net of one incarnation. `die` cuts every wire at once."""
-
-    def __init__(
-        self, network: Network, loop: VirtualLoop, *, lost_share: float = 0.01, drop_share: float = 0.0
-    ) -> None:
-        """`lost_share` of requests get no answer (half of them never arrive)."""
-        self._network, self._loop, self._lost_share, self._drop_share = network, loop, lost_share, drop_share
-        self._streams: list[SimStream] = []
-        self.dead = False
-
-    def die(self) -> None:
-        self.dead = True
-        for stream in self._streams:
-            stream.dead = True
-            self._network.later(lambda stream=stream: self._network.hang_up(stream))  # type: ignore[misc]
-
-    async def request(self, request: Request, timeout_ms: int) -> Reply:
-        answered: Any = self._loop.create_future()
-        lost = self._network.chance(self._lost_share)
-        arrives = not lost or self._network.chance(0.5)
-        if arrives:
-            self._network.later(lambda: self._arrive(request, answered, lost))
-        handle = self._loop.call_later(
-            timeout_ms / 1_000, _settle, answered, Reply(None, b"", f"no answer in {timeout_ms} ms")
-        )
-        try:
-            reply: Reply = await answered
-        finally:
-            handle.cancel()
-        return reply
-
-    def _arrive(self, request: Request, answered: Any, lost: bool) -> None:  # private
-        reply = self._network.ask(request)
-        if lost or self.dead:
-            return
-        retry = reply.headers.get("Retry-After")
-        back = (
-            Reply(None, b"", "connection reset")
-            if reply.status == RESET
-            else Reply(reply.status, reply.body, retry_after_s=float(retry) if retry else None)
-        )
-        self._network.later(lambda: None if self.dead else _settle(answered, back))
-
-    async def open_stream(
-        self, url: str, headers: dict[str, str], listener: StreamListener, *, message_bytes_max: int, timeout_ms: int
-    ) -> Stream | str:
-        del message_bytes_max
-        host = urlsplit(url).hostname
-        assert host is not None
-        stream = SimStream(self._network, host, listener, self._loop)
-        opened: Any = self._loop.create_future()
-        self._network.later(lambda: self._open(stream, url, headers, opened))
-        handle = self._loop.call_later(timeout_ms / 1_000, _settle, opened, "no answer to the upgrade")
-        try:
-            refused: str | None = await opened
-        finally:
-            handle.cancel()
-        if refused is not None:
-            return refused
-        self._streams.append(stream)
-        return stream
-
-    def _open(self, stream: SimStream, url: str, headers: dict[str, str], opened: Any) -> None:
-        outs = self._network.connect(stream, url, headers)
-        refusal = next((out for out in outs if isinstance(out, Refuse)), None)
-        if refusal is not None:
-            self._network.hang_up(stream)
-            reason = f"HTTP {refusal.reply.status} on upgrade"
-            self._network.later(lambda: None if self.dead else _settle(opened, reason))
-            return
-        order = (stream.host, stream.connection, "down")
-        self._network.later(lambda: None if self.dead else _settle(opened, None), order)
-        self._network.deliver(stream.host, outs)
-
-    async def close(self) -> None:
-        for stream in self._streams:
-            stream.close("closed by us")
+    def _set_clock(self) -> None:
+        self.offset_ms = 0
 
 
-def _settle(future: Any, result: object) -> None:
-    if not future.done():
-        future.set_result(result)
+PRIVATE_TOPICS = frozenset({"orders", "fills", "positions", "account"})

@@ -8,6 +8,7 @@ venue's read endpoints show: give it the reports late, and reads lag the stream.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from copy import copy
 from dataclasses import dataclass, field
 from itertools import count
@@ -78,6 +79,7 @@ class Account:
         self.deposited_micro = 0
         self.insured_micro = 0
         """What the venue's insurance paid for losses beyond the balance."""
+        self.funding_micro = 0
         self.positions: dict[str, Position] = {}
         self.orders: dict[int, OwnOrder] = {}
         """Live ones, oldest first."""
@@ -85,6 +87,8 @@ class Account:
         """Initial margin set for a market: one over its leverage, in millionths."""
         self.dead_man_ms: int | None = None
         self.reports: deque[Report] = deque(maxlen=REPORTS_MAX)
+        self.on_fill: Callable[[Fill], None] = lambda _: None
+        """Told of every fill at once, whatever its owner gets to hear and when: for those who check on owners."""
         self._draft = _Draft()
         self._ids = count(1)
 
@@ -124,6 +128,7 @@ class Account:
         position.funding_micro += payment.paid_micro
         position.updated_ms = payment.at_ms
         self.balance_micro += payment.paid_micro
+        self.funding_micro += payment.paid_micro
         self._draft.payments.append(payment)
         self._draft.positions[position.id] = position
 
@@ -145,6 +150,7 @@ class Account:
             order.fee_micro += fee
         self._draft.fills.append(fill)
         self._book(fill)
+        self.on_fill(fill)
         return fill
 
     def report(self, at_ms: int) -> None:
