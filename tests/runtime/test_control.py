@@ -162,6 +162,16 @@ async def test_a_path_too_long_is_said(folder: Path) -> None:
         await ask(deep, AskStatus(), WAIT_S)
 
 
+async def test_a_long_path_is_reached_from_near(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    deep = folder / ("x" * 100) / "data"
+    deep.mkdir(parents=True)
+    monkeypatch.chdir(deep.parent)
+    async with listening(deep, Engine().perform):
+        assert isinstance(await ask(Path("data"), AskStatus(), WAIT_S), Controlled)
+        assert stat.S_IMODE((deep / control.SOCKET_NAME).stat().st_mode) == 0o600
+    assert not (deep / control.SOCKET_NAME).exists()
+
+
 async def test_what_is_no_request_is_answered_and_the_connection_goes_on(folder: Path, engine: Engine) -> None:
     reader, writer = await raw(folder)
     for said in (b"nonsense\n", b'{"word":"dance"}\n', b'{"word":"pause","loudly":true}\n', b"\xff\n", b"\n"):

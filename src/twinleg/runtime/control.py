@@ -102,13 +102,14 @@ async def ask(folder: Path, asked: Asked, timeout_s: float) -> Answer:
 
 
 def _fitting(folder: Path) -> Path:
-    """The socket's path. Raises ControlError when no address can hold it."""
+    """The socket's path, from here when it is too long from the root. Raises ControlError when no address holds it."""
     path = folder.absolute() / SOCKET_NAME
-    if len(os.fsencode(path)) > PATH_BYTES_MAX:
-        raise ControlError(
-            f"{path} is too long for a socket ({PATH_BYTES_MAX} bytes at most): give TWINLEG_DATA_DIR a shorter path"
-        )
-    return path
+    for one in (path, Path(os.path.relpath(path))):
+        if len(os.fsencode(one)) <= PATH_BYTES_MAX:
+            return one
+    raise ControlError(
+        f"{path} is too long for a socket ({PATH_BYTES_MAX} bytes at most): give TWINLEG_DATA_DIR a shorter path"
+    )
 
 
 def _locked(folder: Path) -> int:

@@ -35,10 +35,10 @@ from twinleg.runtime.known import LAG_MS
 from twinleg.runtime.ports import Clock
 
 READ_TRIES = 4
-READ_AGAIN_S = 2.0
-FATE_TRIES = 5
-FATE_POLL_S = 2.0
-FIRST_LOOK_S = 0.5
+READ_AGAIN_S = 3.0
+LOOKS_S = (0.5, 4.0)
+"""How long an order's fate is waited for before each time it is read back; read-backs are dear, positions are not."""
+LAST_LOOK_S = 2.0
 POLL_S = 0.1
 ORDERS_MAX = 20
 """Per position; a book that gives a little at a time is taken a little at a time."""
@@ -203,22 +203,28 @@ class Flattener:
 
     async def _fate(self, client_id: str) -> OrderDone | OrderRejected | None:
         """The end of an order as the venue tells it, asked a few times; None when it does not."""
-        wait_s = FIRST_LOOK_S
-        for _ in range(FATE_TRIES):
-            for _ in range(int(wait_s / POLL_S)):
-                for event in self._gate.due(self._clock.wall_ms()):
-                    if isinstance(event, OrderDone | OrderRejected):
-                        self._fates[event.client_id] = event
-                if client_id in self._fates:
-                    return self._fates[client_id]
-                await self._clock.sleep(POLL_S)
+        for wait_s in LOOKS_S:
+            if (fate := await self._known_within(client_id, wait_s)) is not None:
+                return fate
             self._gate.query(client_id, self._clock.wall_ms())
-            wait_s = FATE_POLL_S
+        return await self._known_within(client_id, LAST_LOOK_S)
+
+    async def _known_within(self, client_id: str, wait_s: float) -> OrderDone | OrderRejected | None:
+        for _ in range(int(wait_s / POLL_S)):
+            for event in self._gate.due(self._clock.wall_ms()):
+                if isinstance(event, OrderDone | OrderRejected):
+                    self._fates[event.client_id] = event
+            if client_id in self._fates:
+                return self._fates[client_id]
+            await self._clock.sleep(POLL_S)
         return None
 
     async def _caught_up(self, before: Mapping[str, int], filled: Sequence[int | None]) -> list[PositionSeen] | str:
-        """The positions once they show what is known to have filled, or after the time that lists may lag."""
-        moved = {key for key, lots in zip(before, filled, strict=True) if lots != 0}
+        """The positions once they show what is known to have filled, or after the time that lists may lag.
+
+        For an order in doubt nothing is waited for: the next one can do no more than reduce either.
+        """
+        moved = {key for key, lots in zip(before, filled, strict=True) if lots}
         end_ns = self._clock.mono_ns() + int(self._terms.lag_s * 1e9)
         while True:
             held = await self._held()
