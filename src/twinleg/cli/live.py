@@ -13,7 +13,7 @@ from twinleg.cli.exits import drop_output
 from twinleg.cli.faces import Face, PlainLines, Screen
 from twinleg.core.glance import Glance
 from twinleg.runtime import consent
-from twinleg.runtime.control import listening
+from twinleg.runtime.control import ControlError, listening
 from twinleg.runtime.operator import Operator
 from twinleg.runtime.settings import Settings
 from twinleg.runtime.traders import accounts_of
@@ -81,8 +81,12 @@ async def watch(
     glance_of = glance_of or system.glance
     calm_collector()
     operator = Operator(system.engine, system.settings, glance_of, system.accounts)
-    async with listening(system.settings.data_dir, operator.perform):
-        await _watch(system, face, ending, seconds, glance_of)
+    try:
+        async with listening(system.settings.data_dir, operator.perform):
+            await _watch(system, face, ending, seconds, glance_of)
+    except ControlError:
+        await system.close()  # it never ran
+        raise
 
 
 async def _watch(

@@ -45,6 +45,7 @@ from twinleg.runtime.engine import Engine
 from twinleg.runtime.operator_view import closing_orders, standing_control, status_of, terms_of
 
 BY_HAND = "by the operator"
+LEVERAGE_ASKS, LEVERAGE_ASK_S = 24, 0.5
 
 
 class Sighted(Protocol):
@@ -93,7 +94,7 @@ class Operator:
             case AdoptPositions():
                 return await self._adopt(asked)
             case OpenTrade():
-                return self._open(asked)
+                return await self._open(asked)
             case CloseTrade():
                 return await self._close(asked)
             case AskStatus():
@@ -236,19 +237,28 @@ class Operator:
 
     # -- opening ------------------------------------------------------------------------------------------------------
 
-    def _open(self, asked: OpenTrade) -> Answer:
+    async def _open(self, asked: OpenTrade) -> Answer:
         pair = self._pair(asked.asset, asked.long, asked.short)
         if isinstance(pair, Declined):
             return pair
         if not 0 < asked.usd < float("inf"):
             return declined("nonsense", "the size is a positive number of USD")
-        leave = self._engine.propose(pair.key, asked.usd)
+        leave = await self._leave(pair, asked.usd)
         if not isinstance(leave, Approved):
             return Declined(refusals=tuple(leave))
         name = None if asked.preview else self._engine.open(leave, pair)
         if name is None and not asked.preview:
             return declined("journal", f"nothing was opened: {self._desk.trouble or 'the journal fails'}")
         return terms_of(pair, leave, name)
+
+    async def _leave(self, pair: Pair, usd: float) -> Approved | tuple[Refusal, ...]:
+        """Leave to open, at the first asking in a market only after its leverage was set: that is waited for."""
+        for _ in range(LEVERAGE_ASKS):
+            leave = self._engine.propose(pair.key, usd)
+            if isinstance(leave, Approved) or any(one.code != "leverage" for one in leave):
+                break
+            await self._engine.clock.sleep(LEVERAGE_ASK_S)
+        return leave
 
     # -- how it stands ------------------------------------------------------------------------------------------------
 
