@@ -84,13 +84,15 @@ class Placed(msgspec.Struct):
     resting: bool
     filled: int = 0
     reason: str = ""
+    forced: str | None = None
+    """Why the venue traded for us: nobody sent it."""
 
 
 class Exchange:
     """Accepts numbered transactions, fills `share` of what takes, keeps what rests until it is cancelled."""
 
-    def __init__(self, clock: SimClock, *, sequenced: bool = True) -> None:
-        self.clock, self.sequenced = clock, sequenced
+    def __init__(self, clock: SimClock, *, sequenced: bool = True, market: Market = ETH) -> None:
+        self.clock, self.sequenced, self.market = clock, sequenced, market
         self.next: dict[str, int] = {}
         self.orders: dict[str, Placed] = {}
         self.fills: list[tuple[Placed, str, int]] = []
@@ -133,8 +135,8 @@ class Exchange:
     def number(self, tx: dict[str, Any]) -> None:
         named = tx["client"] or None
         seen = TransactionSeen(
-            venue=VENUE, key=tx["key"], number=tx["number"], correlation=tx.get("name", "theirs"), client_id=named,
-            executed=True, at_ms=self.clock.wall_ms(),
+            venue=self.market.venue, key=tx["key"], number=tx["number"], correlation=tx.get("name", "theirs"),
+            client_id=named, executed=True, at_ms=self.clock.wall_ms(),
         )  # fmt: skip
         self.transactions[seen.correlation] = seen
         if self.shows_numbers:
@@ -153,24 +155,32 @@ class Exchange:
 
     def seen(self, order: Placed) -> OrderSeen:
         return OrderSeen(
-            venue=VENUE, market=ETH.key, client_id=order.client, venue_order_id=order.id, side=Side(order.side),
-            size_lots=order.size, filled_lots=order.filled, price_ticks=order.price, reduce_only=False,
-            resting=order.resting, reason=order.reason, at_ms=self.clock.wall_ms(),
+            venue=self.market.venue, market=self.market.key, client_id=order.client, venue_order_id=order.id,
+            side=Side(order.side), size_lots=order.size, filled_lots=order.filled, price_ticks=order.price,
+            reduce_only=False, resting=order.resting, reason=order.reason, at_ms=self.clock.wall_ms(),
         )  # fmt: skip
 
     def execution(self, order: Placed, fill_id: str, lots: int) -> ExecutionSeen:
         return ExecutionSeen(
-            venue=VENUE, market=ETH.key, client_id=order.client, venue_order_id=order.id, fill_id=fill_id,
-            side=Side(order.side), price_ticks=order.price, size_lots=lots, fee_micro_usd=5, forced=None,
-            at_ms=self.clock.wall_ms(),
+            venue=self.market.venue, market=self.market.key, client_id=order.client, venue_order_id=order.id,
+            fill_id=fill_id, side=Side(order.side), price_ticks=order.price, size_lots=lots, fee_micro_usd=5,
+            forced=order.forced, at_ms=self.clock.wall_ms(),
         )  # fmt: skip
+
+    def take_away(self, lots: int) -> None:
+        """Reduce the account's position by that much, as a liquidation does."""
+        side = Side.SELL if self.position > 0 else Side.BUY
+        order = Placed(f"o{len(self.orders)}", None, side.value, lots, 1, False, lots, forced="liquidation")
+        self.orders[order.id] = order
+        self.fills.append((order, f"f{len(self.fills)}", lots))
+        self.told.append(self.execution(*self.fills[-1]))
 
     @property
     def position(self) -> int:
         return sum(Side(order.side).sign * lots for order, _, lots in self.fills)
 
     def lists(self, kind: str, client: str | None = None) -> list[AccountEvent]:
-        now_ms = self.clock.wall_ms()
+        venue, now_ms = self.market.venue, self.clock.wall_ms()
         orders = [one for one in self.orders.values() if client is None or one.client == client]
         rows: list[Any] = []
         match kind:
@@ -182,12 +192,12 @@ class Exchange:
                 rows = [self.execution(*each) for each in self.fills if client is None or each[0].client == client]
             case "positions":
                 held = self.position
-                rows = [PositionSeen(VENUE, ETH.key, held, None, None, None, now_ms)] if held else []
+                rows = [PositionSeen(venue, self.market.key, held, None, None, None, now_ms)] if held else []
             case "balance":
-                rows = [BalanceSeen(VENUE, 1_000.0, 1_000.0, None, None, now_ms)]
+                rows = [BalanceSeen(venue, 1_000.0, 1_000.0, None, None, now_ms)]
         if client is not None:
             return rows
-        return [AccountSnapshot(VENUE, "orders" if kind == "open" else kind, 0, tuple(rows), now_ms)]
+        return [AccountSnapshot(venue, "orders" if kind == "open" else kind, 0, tuple(rows), now_ms)]
 
 
 class Wire:
@@ -283,10 +293,8 @@ class Wire:
 class TinyTrading:
     """The venue's adapter: a core.trading.TradingVenue over the wire above."""
 
-    name = VENUE
-
     def __init__(self, exchange: Exchange, keys: Sequence[str] = ("k0",)) -> None:
-        self.exchange, self._keys = exchange, keys
+        self.exchange, self._keys, self.name = exchange, keys, exchange.market.venue
         self.trading = TradingCapabilities(
             sequenced=exchange.sequenced, post_only=True, modify=False, cancel_all=False, cancel_all_in_market=False,
             dead_man_switch=True, leverage=True, expiry_ms_max=LIFE_MS,
@@ -323,7 +331,7 @@ class TinyTrading:
         tx = {"kind": kind, "client": client, "key": lane.key, "number": lane.number, "void_ms": void_ms, "name": name}
         tx |= fields
         request = Request(
-            venue=VENUE, method="POST", url="http://tiny/tx", body=msgspec.json.encode(tx), reduces_risk=reduces
+            venue=self.name, method="POST", url="http://tiny/tx", body=msgspec.json.encode(tx), reduces_risk=reduces
         )
         return Signed(client_id=client, request=request, correlation=name, lane=lane, void_after_ms=void_ms)
 
@@ -364,10 +372,10 @@ class TinyTrading:
             except msgspec.MsgspecError as error:
                 raise WireError(f"no number: {error}") from error
 
-        return Request(venue=VENUE, method="GET", url=f"http://tiny/next?{key}"), read
+        return Request(venue=self.name, method="GET", url=f"http://tiny/next?{key}"), read
 
     def _read(self, kind: str, client: str | None = None) -> AccountRead:
-        request = Request(venue=VENUE, method="GET", url=f"http://tiny/{kind}" + (f"?{client}" if client else ""))
+        request = Request(venue=self.name, method="GET", url=f"http://tiny/{kind}" + (f"?{client}" if client else ""))
         return AccountRead(request, partial(self._parse, kind, client))
 
     def _parse(self, kind: str, client: str | None, body: bytes, now_ms: int) -> list[AccountEvent]:
@@ -382,7 +390,7 @@ class TinyTrading:
         def parse(body: bytes, now_ms: int) -> list[AccountEvent]:
             return [self.exchange.transactions[correlation]]
 
-        return AccountRead(Request(venue=VENUE, method="GET", url=f"http://tiny/transaction?{correlation}"), parse)
+        return AccountRead(Request(venue=self.name, method="GET", url=f"http://tiny/transaction?{correlation}"), parse)
 
     def open_orders(self, now_ms: int) -> AccountRead:
         return self._read("open")
