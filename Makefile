@@ -12,7 +12,7 @@ PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check 
 UV ?= uv
 LOCK := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header
 
-.PHONY: help demo test check bench bench-peers soak mutants lock docs clean
+.PHONY: help demo test check bench bench-peers soak mutants lock docs faults clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 22
@@ -37,9 +37,8 @@ bench-peers: ## NautilusTrader, to compare with, in an environment of its own
 	@$(if $(PYTHON),$(PYTHON),python3.11) -m venv .venv-peers
 	@.venv-peers/bin/python -m pip install --quiet --disable-pip-version-check nautilus_trader==1.221.0 msgspec
 
-soak: $(VENV)/dev.stamp ## long runs: every decoder fuzzed, memory watched
+soak: $(VENV)/dev.stamp ## long runs: every decoder fuzzed, memory watched, 10,000 seeds of the fault simulator
 	@$(BIN)/python -m pytest -n 2 -m soak --timeout 0
-	@$(BIN)/python -m twinleg_selftest --seeds 100
 
 mutants: $(VENV)/dev.stamp ## break the hedge machine and the journal on purpose: the tests must see it
 	@$(BIN)/python tests/mutants.py
@@ -47,6 +46,9 @@ mutants: $(VENV)/dev.stamp ## break the hedge machine and the journal on purpose
 lock: ## resolve the requirements anew, for every supported Python and platform (needs uv)
 	@$(LOCK) pyproject.toml --output-file requirements.txt
 	@$(LOCK) pyproject.toml --extra dev --constraint requirements.txt --output-file requirements-dev.txt
+
+faults: $(VENV)/runtime.stamp ## write docs/FAULTS.md anew: 400 seeds of the fault simulator, about a minute
+	@$(BIN)/python -m twinleg_selftest --faults-page --jobs 2 > docs/FAULTS.md
 
 docs: $(VENV)/runtime.stamp ## write .env.example and docs/SETTINGS.md from the settings
 	@$(BIN)/python -m twinleg.runtime.settings_docs env > .env.example

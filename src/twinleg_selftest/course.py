@@ -25,7 +25,7 @@ WEIGHTS = {
 SECONDS_MAX = {
     "vanish": 3.0, "unknown_word": 3.0, "clock_offset": 5.0, "http_429": 2.0, "key_revoked": 2.0, "write_429": 1.5,
 }  # fmt: skip
-EVERY_S = 1.15
+EVERY_S = 1.0
 VALUES = {
     "lost_event": ("gap", "silent"),
     "cancel_race": ("all", "half"),
@@ -38,12 +38,14 @@ VALUES = {
 }
 
 
-def faults_of(dice: Random, markets: dict[str, list[str]], until_s: float) -> list[tuple[float, FaultRequest]]:
-    """When, and what. `markets`: the symbols of every venue."""
+def faults_of(
+    dice: Random, markets: dict[str, list[str]], until_s: float, rough: float
+) -> list[tuple[float, FaultRequest]]:
+    """When, and what. `markets`: the symbols of every venue; `rough` times as much as usual."""
     kinds = [kind for kind in WEIGHTS if kind not in UNUSED]
     weights = [WEIGHTS[kind] for kind in kinds]
     found = []
-    at_s = dice.expovariate(1 / EVERY_S)
+    at_s = dice.expovariate(rough / EVERY_S)
     while at_s < until_s:
         kind = dice.choices(kinds, weights)[0]
         venue = "lighter" if kind in LIGHTER_ONLY else dice.choice(("lighter", "extended"))
@@ -51,5 +53,5 @@ def faults_of(dice: Random, markets: dict[str, list[str]], until_s: float) -> li
         for_s = None if kind in ONCE else round(dice.uniform(0.3, SECONDS_MAX.get(kind, 6.0)), 2)
         value = dice.choice(VALUES[kind]) if kind in VALUES else ""
         found.append((at_s, FaultRequest(kind=kind, venue=venue, market=market, for_s=for_s, value=value)))
-        at_s += dice.expovariate(1 / EVERY_S)
+        at_s += dice.expovariate(rough / EVERY_S)
     return found

@@ -169,6 +169,24 @@ def replay_journal(
 
 
 @app.command(epilog=EPILOG)
+def selftest(
+    seeds: Annotated[int, typer.Option(min=1, help="How many trials.")] = 100,
+    seed: Annotated[int, typer.Option(min=0, help="The first one's seed; the same seed, the same trial.")] = 1,
+    jobs: Annotated[int, typer.Option(min=1, help="Processes to run them in.")] = 1,
+    story: Annotated[bool, typer.Option("--story", help="Tell what happened in every trial.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Let everything go wrong, in simulation.
+
+    The live path against simulated venues in virtual time, with lost answers, broken streams, crashes and more, and
+    every rule checked at every step. A seed that breaks a rule tells its story and replays exactly. Reads no settings.
+    """
+    from twinleg.cli.selftest import run_selftest
+
+    raise typer.Exit(run_selftest(seeds, seed, jobs, story=story, as_json=as_json))
+
+
+@app.command(epilog=EPILOG)
 def version(as_json: Json = False) -> None:
     """Show the versions of twinleg and Python."""
     from twinleg.cli.versions import run_version
