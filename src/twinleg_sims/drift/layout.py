@@ -79,8 +79,9 @@ class Record:
         start = self.base + place.offset
         self.data[start : start + place.width] = value.to_bytes(place.width, "little", signed=place.signed)
 
-    def __contains__(self, name: str) -> bool:
-        return name in self.layout.fields
+    def get(self, name: str, missing: int) -> int:
+        """A number, `missing` when this layout has no such field."""
+        return self[name] if name in self.layout.fields else missing
 
     def raw(self, name: str) -> bytes:
         """The bytes of a field, all of them when it repeats."""

@@ -36,6 +36,9 @@ class Profile:
     spot_orders: bool
     cancel_unknown_user_id_fails: bool
     funding_offset_divisor: int
+    event_tail: bool = True
+    """OrderActionRecord goes on after the oracle price."""
+    posted_slot_tail: bool = True
 
     def pda(self, seed: str, *rest: bytes) -> bytes:
         """The address of "user", "perp_market" and so on."""
