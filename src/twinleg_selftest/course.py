@@ -25,7 +25,7 @@ WEIGHTS = {
 SECONDS_MAX = {
     "vanish": 3.0, "unknown_word": 3.0, "clock_offset": 5.0, "http_429": 2.0, "key_revoked": 2.0, "write_429": 1.5,
 }  # fmt: skip
-EVERY_S = 1.0
+EVERY_S = 0.95
 VALUES = {
     "lost_event": ("gap", "silent"),
     "cancel_race": ("all", "half"),

@@ -11,14 +11,14 @@ from urllib.parse import urlsplit
 from twinleg.core.venue import Request
 from twinleg.runtime.ports import Reply, Stream, StreamListener
 from twinleg_selftest.loop import VirtualLoop
-from twinleg_selftest.network import Network
+from twinleg_selftest.network import Network, about_order
 from twinleg_sims.protocol import RESET, HttpReply, Refuse
 
 WRITE_FATES = ("refused", "lost_request", "reset_before", "late_request", "lost_ack", "reset_after", "late_ack")
 READ_FATES = ("refused", "lost_request", "reset_before", "lost_ack", "reset_after", "late_ack")
 LATE_S_MAX = 9.0
 """How late a request may arrive after its connection broke: later than the read-back."""
-BEAT_S, LAZY_S = 0.05, 0.25
+BEAT_S, LAZY_S = 0.05, 0.5
 """Sleepers wake together, on beats: short ones while orders are under way, else long ones. A process with nothing to do
 wakes late; nobody minds, and most of a trial's work is waking."""
 
@@ -220,16 +220,6 @@ class SimNet:
     async def close(self) -> None:
         for stream in self._streams:
             stream.close("closed by us")
-
-
-def about_order(request: Request) -> bool:
-    """Whether it places or cancels one."""
-    if request.method == "GET" or request.body is None:
-        return request.method == "DELETE"
-    path = urlsplit(request.url).path
-    return path == "/api/v1/user/order" or (
-        path == "/api/v1/sendTx" and request.body.startswith((b"tx_type=14", b"tx_type=15"))
-    )
 
 
 def _read(reply: HttpReply) -> Reply:

@@ -19,7 +19,7 @@ from twinleg.core.venue import Request
 from twinleg_sims.protocol import Close, Core, Frame, HttpReply, HttpRequest, Out, Ping
 from twinleg_sims.world import World
 
-TICK_S, QUIET_TICK_S = 0.05, 0.25
+TICK_S, QUIET_TICK_S = 0.05, 0.5
 """How often the venues speak: while orders are under way, and else."""
 BUSY_S = 1.0
 DELAY_S_MIN, DELAY_S_MAX = 0.001, 0.030
@@ -153,7 +153,7 @@ class Network:
         parts = urlsplit(request.url)
         assert parts.hostname is not None
         self.world.advance(self.now_ms)
-        if request.method != "GET":
+        if about_order(request):
             self.stir()
         headers = {name.lower(): value for name, value in request.headers.items()}
         query = parse_qsl(parts.query, keep_blank_values=True)
@@ -189,7 +189,7 @@ class Network:
                 continue
             order = (host, out.connection, "down")
             if isinstance(out, Frame):
-                if out.topic in PRIVATE_TOPICS:
+                if out.topic in PRIVATE_TOPICS and not (out.snapshot or _mere_balance(out.payload)):
                     self.stir()
                 payload = out.payload
                 self.later(lambda stream=stream, payload=payload: stream.hear(payload), order)  # type: ignore[misc]
@@ -251,4 +251,19 @@ class Network:
         self.offset_ms = 0
 
 
-PRIVATE_TOPICS = frozenset({"orders", "fills", "positions", "account"})
+def about_order(request: Request) -> bool:
+    """Whether it places or cancels one."""
+    if request.method == "GET" or request.body is None:
+        return request.method == "DELETE"
+    path = urlsplit(request.url).path
+    return path == "/api/v1/user/order" or (
+        path == "/api/v1/sendTx" and request.body.startswith((b"tx_type=14", b"tx_type=15"))
+    )
+
+
+PRIVATE_TOPICS = frozenset({"orders", "fills", "account"})
+
+
+def _mere_balance(payload: bytes) -> bool:
+    """It comes all the time while anything is held."""
+    return b'"BALANCE"' in payload[:24]

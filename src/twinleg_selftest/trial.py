@@ -24,7 +24,7 @@ from twinleg_selftest.course import faults_of
 from twinleg_selftest.disk import Disk, DiskJournal
 from twinleg_selftest.loop import CrashError, StuckError, VirtualLoop
 from twinleg_selftest.net import SimClock, SimDice, SimNet
-from twinleg_selftest.network import Network, Weather
+from twinleg_selftest.network import Network, Weather, about_order
 from twinleg_selftest.operator import Operator
 from twinleg_selftest.rules import Now, Rules, Told
 from twinleg_selftest.stage import Stage
@@ -56,7 +56,7 @@ class Plan:
 
     seed: int
     seconds: float = STORM_S
-    crashes: float = 12.5
+    crashes: float = 13.5
     """On average."""
     weather: Weather = field(default_factory=Weather)
 
@@ -257,7 +257,7 @@ class Trial:
         elif trigger == "sent":
             self._about_to_leave = soon
         elif trigger == "answered":
-            net.answered = lambda request: soon() if request.method != "GET" else None
+            net.answered = lambda request: soon() if about_order(request) else None
         elif trigger == "news":
             self.rules.truth.heard = soon
         patience_s = 0.0 if trigger == "time" else PATIENCE_S
@@ -291,7 +291,7 @@ class Trial:
 
     def _leaving(self, request: Request) -> None:
         self.rules.leaving(request)
-        if request.method != "GET":
+        if about_order(request):
             self.network.stir()
             self._about_to_leave()
 

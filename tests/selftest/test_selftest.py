@@ -24,6 +24,8 @@ from twinleg_selftest.network import Network, Weather
 from twinleg_selftest.trial import Plan, Trial, run_seeds
 from twinleg_sims.world import World
 
+HALTED_SHARE_MAX = 0.6
+"""Of seeds: the storm is meant to be more than a machine can always put right by itself, and not all it meets."""
 SOURCES = str(Path(__file__).parents[2] / "src")
 
 
@@ -138,6 +140,7 @@ def test_the_storm_is_one() -> None:
     assert sum(one.crashes for one in outcomes) / len(outcomes) >= 5
     assert sum(one.trades for one in outcomes) / len(outcomes) >= 2
     assert sum(one.states["closed"] for one in outcomes) > len(outcomes)
+    assert sum(bool(one.halts) for one in outcomes) / len(outcomes) <= HALTED_SHARE_MAX
 
 
 # -- the rules can fail ------------------------------------------------------------------------------------------------
