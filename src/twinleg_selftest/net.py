@@ -14,7 +14,6 @@ from twinleg_selftest.loop import VirtualLoop
 from twinleg_selftest.network import Network, about_order
 from twinleg_sims.protocol import RESET, HttpReply, Refuse
 
-WRITE_FATES = ("refused", "lost_request", "reset_before", "late_request", "lost_ack", "reset_after", "late_ack")
 READ_FATES = ("refused", "lost_request", "reset_before", "lost_ack", "reset_after", "late_ack")
 LATE_S_MAX = 9.0
 """How late a request may arrive after its connection broke: later than the read-back."""
@@ -170,7 +169,7 @@ class SimNet:
         network, writes = self._network, request.method != "GET"
         if not network.chance(network.weather.order if about_order(request) else network.weather.other):
             return ""
-        fate = network.dice.choice(WRITE_FATES if writes else READ_FATES)
+        fate = network.dice.choice(network.weather.fates if writes else READ_FATES)
         network.hit(request.venue, fate if writes else f"{fate} (read)")
         return fate
 

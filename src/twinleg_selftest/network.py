@@ -26,12 +26,17 @@ DELAY_S_MIN, DELAY_S_MAX = 0.001, 0.030
 OFFSET_MS_MAX = 3_000
 
 
+FATES = ("refused", "lost_request", "reset_before", "late_request", "lost_ack", "reset_after", "late_ack")
+"""What becomes of writes."""
+
+
 @dataclass(frozen=True, slots=True)
 class Weather:
     """How often what goes wrong while it storms, as shares of the chances it has."""
 
     order: float = 0.15
     """Requests about orders."""
+    fates: tuple[str, ...] = FATES
     other: float = 0.04
     """All others: reads, leverage, the dead man's switch, connects."""
     message: float = 0.015

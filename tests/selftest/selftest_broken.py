@@ -132,5 +132,5 @@ BREAKS: dict[str, Break] = {
         forgets_fees,
     )
 }
-RARE = {"takes_a_timeout_for_no_fill": Weather(order=0.5)}
+RARE = {"takes_a_timeout_for_no_fill": Weather(order=0.6, fates=("late_request", "lost_ack"))}
 """What the venues' own rules make harmless most of the time needs more of a storm to be seen."""
