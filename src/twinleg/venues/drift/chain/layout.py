@@ -127,6 +127,7 @@ class PerpMarket(NamedTuple):
     market_index: int
     status: int
     contract_type: int
+    contract_tier: int
     paused: int
     quote_spot_index: int
     fee_adjustment: int
@@ -227,7 +228,8 @@ DRIFT_V2 = Layout(
         "ask_twap": (744, "Q"), "last_funding_rate_ts": (792, "q"), "step": (808, "Q"), "tick": (816, "Q"),
         "min_order": (824, "Q"), "oracle_source": (926, "B"), "name": (1000, NAME), "margin_initial": (1136, "I"),
         "margin_maintenance": (1140, "I"), "market_index": (1160, "H"), "status": (1162, "B"),
-        "contract_type": (1163, "B"), "paused": (1165, "B"), "quote_spot_index": (1166, "H"),
+        "contract_type": (1163, "B"), "contract_tier": (1164, "B"), "paused": (1165, "B"),
+        "quote_spot_index": (1166, "H"),
         "fee_adjustment": (1168, "h"),
     },
     spot_at={
@@ -256,7 +258,8 @@ VELOCITY = Layout(
         "last_funding_rate_long": (504, "q"), "last_funding_rate_short": (512, "q"),
         "last_funding_rate_ts": (520, "q"), "funding_clamp_bps": (536, "I"), "funding_slope": (540, "I"),
         "step": (544, "Q"), "tick": (552, "Q"), "margin_initial": (616, "I"), "margin_maintenance": (620, "I"),
-        "market_index": (640, "H"), "status": (642, "B"), "contract_type": (643, "B"), "paused": (645, "B"),
+        "market_index": (640, "H"), "status": (642, "B"), "contract_type": (643, "B"), "contract_tier": (644, "B"),
+        "paused": (645, "B"),
         "quote_spot_index": (646, "H"), "fee_adjustment": (648, "h"), "oracle_source": (673, "B"),
         "bid_twap": (704, "Q"), "ask_twap": (712, "Q"), "min_order": (792, "Q"), "oracle_price": (848, "q"),
         "oracle_twap": (872, "q"),
