@@ -40,7 +40,7 @@ bench-peers: ## NautilusTrader, to compare with, in an environment of its own
 soak: $(VENV)/dev.stamp ## long runs: every decoder fuzzed, memory watched, 10,000 seeds of the fault simulator
 	@$(BIN)/python -m pytest -n 2 -m soak --timeout 0
 
-mutants: $(VENV)/dev.stamp ## break the hedge machine and the journal on purpose: the tests must see it
+mutants: $(VENV)/dev.stamp ## break the product on purpose, line by line: the tests must see it
 	@$(BIN)/python tests/mutants.py
 
 lock: ## resolve the requirements anew, for every supported Python and platform (needs uv)

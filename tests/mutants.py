@@ -1,81 +1,33 @@
-"""Does the suite see it when the hedge machine or the journal is broken? `make mutants` breaks them, line by line.
+"""Does anybody see it when the product is broken? `make mutants` breaks it, line by line (mutant_list.py).
 
-Each mutant is a copy of the sources with one passage replaced; it is killed when the room's own tests fail on it.
+    python tests/mutants.py                     the tests of its room must fail on each mutant
+    python tests/mutants.py --by seeds          the fault simulator must, within its first seeds
+    python tests/mutants.py --only core/hedge   those whose name begins so
+
+Each mutant is a copy of the sources with one passage replaced.
 """
 
 from __future__ import annotations
 
+import argparse
+import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+
+from mutant_list import MUTANTS, Mutant
 
 ROOT = Path(__file__).parents[1]
-HEDGE_TESTS = ("test_hedge.py", "test_hedge_first.py", "test_hedge_interventions.py", "test_hedge_explore.py")
-JOURNAL_TESTS = ("test_journal.py", "test_journal_file.py", "test_journal_copy.py")
-TESTS = {
-    "core": [f"tests/core/{name}" for name in HEDGE_TESTS],
-    "runtime": [f"tests/runtime/{name}" for name in JOURNAL_TESTS],
-}
 SECONDS_MAX = 300
-
-
-class Mutant(NamedTuple):
-    """In the module `where` (under src/twinleg), `old`, which is there once, becomes `new`."""
-
-    where: str
-    old: str
-    new: str
-
-
-MUTANTS = (
-    # the hedge machine
-    Mutant("core/hedge.py", 'attempt(move, State.REPAIRING, "late news', 'str("late news'),
-    Mutant("core/hedge.py", "spent, wish = trade.attempts_spent + 1, None", "spent, wish = trade.attempts_spent, None"),
-    Mutant("core/hedge.py", "spent >= len(trade.plan.bounds_bps)", "spent > len(trade.plan.bounds_bps)"),
-    Mutant("core/hedge.py", "event.at_ms < move.trade.due_ms", "event.at_ms <= move.trade.due_ms"),
-    Mutant("core/hedge.py", "if worth_holding(trade):", "if True:"),
-    Mutant("core/hedge.py", 'attempt(move, State.REPAIRING, "restarted while entering")', "pass"),
-    Mutant("core/hedge.py", "        move.halt(wrong)\n        return False\n", "        return False\n"),
-    Mutant("core/interventions.py", "if event.force_id in move.trade.force_ids:", "if False:"),
-    Mutant("core/interventions.py", "0 <= event.lots < held", "0 <= event.lots"),
-    Mutant("core/interventions.py", "if wrong is None and move.trade.flat:", "if wrong is None:"),
-    Mutant("core/move.py", "leg.entry_side.opposite if reduces else leg.entry_side", "leg.entry_side"),
-    Mutant("core/move.py", "        self.cancel()\n        self.change(", "        self.change("),
-    Mutant("core/move.py", "return (*self._records, *self._deeds)", "return (*self._deeds, *self._records)"),
-    Mutant("core/pursue.py", "    move.cancel()\n    move.read_back()\n", "    move.cancel()\n"),
-    Mutant("core/pursue.py", "Purpose.REPAIR, over, excess_lots)", "Purpose.REPAIR, over.other, excess_lots)"),
-    Mutant("core/pursue.py", "    if hedges and not hedges[-1].settled:\n        return\n", ""),
-    Mutant("core/pursue.py", "missing.entry_side.sign * (touch - plan.limit_ticks) > 0", "False"),
-    Mutant("core/pursue.py", "unwound_bps -= 2 * trade", "unwound_bps += 2 * trade"),
-    Mutant("core/pursue.py", "BPS + bps", "BPS - bps"),
-    Mutant("core/pursue.py", "and trade.held(leg) > 0 and not open_here", "and trade.held(leg) > 0"),
-    Mutant("core/trade.py", "reopened = order.ended and", "reopened = False and"),
-    Mutant(
-        "core/trade.py",
-        "return OrderStatus.UNKNOWN if order.filled_lots else",
-        "return OrderStatus.REJECTED if True else",
-    ),
-    Mutant("core/trade.py", "self.filled_lots >= self.done_lots or", "True or"),
-    # the journal
-    Mutant("runtime/journal.py", "while sequence > self._committed:", "while False:"),
-    Mutant("runtime/journal.py", "if self._closing.wait(RETRY_S):", "if True:"),
-    Mutant("runtime/journal.py", "if self.waiting >= WAITING_MAX:", "if False:"),
-    Mutant("runtime/journal_file.py", "crc32(head + kind + trade_id, before)", "crc32(head + kind + trade_id)"),
-    Mutant("runtime/journal_file.py", 'if noted != f"{sequence} {crc}":', "if False:"),
-    Mutant("runtime/journal_file.py", "    if sequence != expected:", "    if False:"),
-    Mutant("runtime/journal_file.py", '("BEGIN IMMEDIATE")\n            self', '("SELECT 1")\n            self'),
-    Mutant("runtime/journal_file.py", "if int(row[0]) > len(STEPS):", "if False:"),
-    Mutant(
-        "runtime/journal_file.py", "handle = lock_file(path)", "handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)"
-    ),
-    Mutant("runtime/journal_file.py", "if (folder / RESTORING_NAME).exists():", "if False:"),
-    Mutant("runtime/journal_copy.py", "rows = sum(1 for _ in copy.records())", "rows = copy.last_sequence"),
-    Mutant("runtime/journal_copy.py", 'SIDE_FILES = ("-wal", "-shm", "")', 'SIDE_FILES = ("",)'),
-)
+SEEDS = 1_000
+PROCESSES = 2
 
 
 def mutated(mutant: Mutant) -> str:
@@ -86,46 +38,97 @@ def mutated(mutant: Mutant) -> str:
     return text.replace(mutant.old, mutant.new)
 
 
-def killed(mutant: Mutant) -> bool:
-    """Whether the tests of the mutant's room fail on it."""
+@contextmanager
+def sources(mutant: Mutant) -> Iterator[Path]:
+    """A copy of the sources with the mutant in it."""
     with tempfile.TemporaryDirectory() as folder:
-        sources = Path(folder) / "src"
-        shutil.copytree(ROOT / "src", sources, ignore=shutil.ignore_patterns("__pycache__"))
-        (sources / "twinleg" / mutant.where).write_text(mutated(mutant))
-        options = [
-            "-x",
-            "-q",
-            "--timeout",
-            "60",
-            "-p",
-            "no:randomly",
-            "-p",
-            "no:cacheprovider",
-            "-o",
-            f"pythonpath={sources} tests .",
-        ]
-        command = [sys.executable, "-m", "pytest", *options, *TESTS[mutant.where.partition("/")[0]]]
-        environment = {**os.environ, "PYTHONPATH": str(sources)}
+        copy = Path(folder) / "src"
+        shutil.copytree(ROOT / "src", copy, ignore=shutil.ignore_patterns("__pycache__"))
+        (copy / "twinleg" / mutant.where).write_text(mutated(mutant))
+        yield copy
+
+
+def killed_by_tests(mutant: Mutant) -> str | None:
+    """The test that fails on the mutant, or that they never end; None = it lives."""
+    with sources(mutant) as copy:
+        options = ["-x", "-q", "--tb=no", "-rfE", "--timeout", "60", "-p", "no:randomly", "-p", "no:cacheprovider"]
+        command = [sys.executable, "-m", "pytest", *options, "-o", f"pythonpath={copy} tests .", *mutant.tests]
         try:
             run = subprocess.run(
-                command, cwd=ROOT, env=environment, capture_output=True, timeout=SECONDS_MAX, check=False
+                command, cwd=ROOT, env=_with(copy), capture_output=True, text=True, timeout=SECONDS_MAX, check=False
             )
         except subprocess.TimeoutExpired:
-            return True
-        return run.returncode == 1
+            return f"no end after {SECONDS_MAX} s"
+    if run.returncode == 0:
+        return None
+    failed = re.search(r"^(?:FAILED|ERROR) (?:tests/)?(\S+)", run.stdout, re.MULTILINE)
+    if run.returncode != 1 or failed is None:
+        raise RuntimeError(f"{mutant.name}: pytest ended with {run.returncode}: {run.stdout[-2_000:]}{run.stderr}")
+    return failed[1]
+
+
+def killed_by_seeds(mutant: Mutant, first: int, count: int) -> str | None:
+    """The first fault seed that breaks the mutant and not the product, and the rule; None = it lives."""
+    with sources(mutant) as copy:
+        for seed, broken in _broken_seeds(copy, first, count):
+            if not any(_broken_seeds(ROOT / "src", seed, 1)):
+                return f"seed {seed}: {broken}"
+    return None
+
+
+def _broken_seeds(copy: Path, first: int, count: int) -> Iterator[tuple[int, str]]:
+    """The seeds that break these sources, each with the rule that broke first, as they come."""
+    command = [sys.executable, "-m", "twinleg_selftest", "--seeds", str(count), "--seed", str(first), "--json"]
+    with subprocess.Popen(
+        command, cwd=ROOT, env=_with(copy), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as run:
+        assert run.stdout is not None
+        seed, last_words = first - 1, ""
+        try:
+            for line in run.stdout:
+                if not line.startswith("{"):
+                    last_words = line.strip() or last_words
+                    continue
+                outcome = json.loads(line)
+                seed = outcome["seed"]
+                if outcome["violations"]:
+                    yield seed, outcome["violations"][0]
+            if seed < first + count - 1:
+                yield seed + 1, f"the simulator itself ended: {last_words}"
+        finally:
+            run.kill()
+
+
+def _with(copy: Path) -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": str(copy), "PYTHONDONTWRITEBYTECODE": "1"}
 
 
 def main() -> int:
     """Print each mutant's fate; 1 when one lives."""
+    parser = argparse.ArgumentParser(prog="make mutants", description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--by", choices=["tests", "seeds"], default="tests", help="what is to see them (tests)")
+    parser.add_argument("--only", default="", help="those whose name begins so")
+    parser.add_argument("--seed", type=int, default=1, help="the first fault seed (1)")
+    parser.add_argument("--seeds", type=int, default=SEEDS, help=f"how many fault seeds ({SEEDS})")
+    options = parser.parse_args()
+    tried = [one for one in MUTANTS if one.name.startswith(options.only)]
+
+    def by_seeds(mutant: Mutant) -> str | None:
+        return killed_by_seeds(mutant, options.seed, options.seeds)
+
+    judge: Callable[[Mutant], str | None] = by_seeds if options.by == "seeds" else killed_by_tests
     living = 0
-    for mutant in MUTANTS:
-        dead = killed(mutant)
-        living += not dead
-        line = " ".join(mutant.new.split())[:70] or "(nothing)"
-        sys.stdout.write(f"{'killed' if dead else 'LIVES '} {mutant.where}: {line}\n")
-        sys.stdout.flush()
-    sys.stdout.write(f"{len(MUTANTS) - living} of {len(MUTANTS)} mutants killed\n")
+    with ThreadPoolExecutor(PROCESSES) as pool:
+        for mutant, killer in zip(tried, pool.map(judge, tried), strict=True):
+            living += killer is None
+            _say(f"LIVES  {mutant.name}" if killer is None else f"killed {mutant.name}\n           {killer}")
+    _say(f"{len(tried) - living} of {len(tried)} mutants killed")
     return 1 if living else 0
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
 
 
 if __name__ == "__main__":

@@ -404,6 +404,14 @@ async def test_what_was_seen_once_is_not_proven_away() -> None:
         assert await read_back(world) == []
 
 
+async def test_what_rested_once_is_not_proven_away() -> None:
+    async with TinyWorld() as world:
+        await world.submit(world.intent(time_in_force=TimeInForce.POST_ONLY))
+        world.exchange.orders.clear()
+        await world.live(NEVER_S)
+        assert await read_back(world) == []
+
+
 async def test_an_order_of_an_earlier_run_is_read_back_and_proven_absent() -> None:
     async with TinyWorld() as world:
         world.gate.expect(world.intent())
