@@ -169,6 +169,12 @@ def books() -> None:
         print(f"  {name:58} {value:8,.0f}")
 
 
+def journal(*, quick: bool) -> None:
+    print("\nThe journal")
+    for name, value in python("bench.journal", *(["--quick"] if quick else [])).items():
+        print(f"  {name:72} {value:11,.2f}")
+
+
 def startup() -> None:
     times = []
     for _ in range(7):
@@ -181,7 +187,7 @@ def startup() -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="make bench")
     parser.add_argument("--quick", action="store_true", help="one run of each")
-    parser.add_argument("--only", choices=["throughput", "latency", "steady", "books", "scan", "startup"])
+    parser.add_argument("--only", choices=["throughput", "latency", "steady", "books", "scan", "journal", "startup"])
     options = parser.parse_args()
     runs = 1 if options.quick else 3
     parts = {
@@ -190,6 +196,7 @@ def main() -> None:
         "steady": lambda: steady() and None,
         "books": books,
         "scan": lambda: print("\nJudging", *(f"\n  {k:72} {v:8.2f}" for k, v in python("bench.scan").items())),
+        "journal": lambda: journal(quick=options.quick),
         "startup": startup,
     }
     for name, part in parts.items():
