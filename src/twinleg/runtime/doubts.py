@@ -5,6 +5,8 @@
         used        -> by itself or by another: its transaction and its listings are read until they tell
         no numbers  -> its listings are read until they tell, or the venue would refuse its bytes
 
+An order of an earlier run left with any key's next number, or never: once every key's is used, it is known soon.
+
 Nothing is ever sent again. Where two transactions of ours have one number, the venue takes one of them, and its own
 word on which one needs no time for listings to catch up.
 """
@@ -12,7 +14,7 @@ word on which one needs no time for listings to catch up.
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from twinleg.core.messages import Market
 from twinleg.core.orders import TimeInForce
@@ -46,6 +48,8 @@ class Doubts:
         self._sender, self._lanes, self._markets = sender, lanes, markets
         self._read, self._query = read, query
         self._open: list[Known] = []
+        self._first: dict[str, int] = {}
+        """By key, the venue's first word to us on its next number: nothing of an earlier run left with a higher one."""
 
     def arrived(self, correlation: str) -> None:
         """The venue has this transaction: what was sent under its name is not lost, though perhaps not done yet."""
@@ -64,6 +68,41 @@ class Doubts:
             await self._settle(order)
         finally:
             self._open.remove(order)
+
+    async def inherit(self, orders: Sequence[Known]) -> None:
+        """Let the bytes that an earlier run may have sent of these become void; that one never came is then known as
+        soon as lists have caught up. Without numbers, its bytes expire. At most STEPS_MAX steps."""
+        keys = list(self._sender.venue.lanes()) if self._sender.venue.trading.sequenced else []
+        for _ in range(STEPS_MAX if keys else 0):
+            await self._sender.doors.clock.sleep(WAIT_S_MAX)  # the venue's own word may lag a little, too
+            orders = [order for order in orders if not (order.over or order.seen)]
+            if not orders:
+                return
+            try:
+                for key in tuple(keys):
+                    if await self._moved_on(key, orders[0]):
+                        keys.remove(key)
+            except (LaneLostError, ValueError) as error:
+                LOG.info("%s: numbers of an earlier run: %s", self._sender.venue.name, error)
+            if not keys:
+                for order in orders:
+                    void(order, 0, self._sender.doors.clock)
+                return
+
+    async def _moved_on(self, key: str, order: Known) -> bool:
+        """Whether the number that a key began with is used, by the venue's own word: if not yet, use it.
+
+        Raises LaneLostError, ValueError.
+        """
+        async with self._lanes.turn(reduces_risk=True, timeout_s=LANE_WAIT_S, key=key) as turn:
+            turn.number, turn.spent = None, False
+            await self._sender.learn(turn, urgent=True)
+            if turn.number is None:
+                return False
+            if turn.number > self._first.setdefault(key, turn.number):
+                return True
+            await self._take_its_place(turn, order)
+            return False
 
     async def _settle(self, order: Known) -> None:
         told = True

@@ -49,12 +49,11 @@ from twinleg.runtime.doubts import Doubts
 from twinleg.runtime.known import Known, KnownOrders, absent, void
 from twinleg.runtime.lanes import LaneLostError, Lanes, Turn
 from twinleg.runtime.prepared import Prepared, Ready
-from twinleg.runtime.sender import Sender, Sent, reduces_risk
+from twinleg.runtime.sender import LANE_WAIT_S, Sender, Sent, reduces_risk
 from twinleg.runtime.streams import Doors
 
 LOG = logging.getLogger("twinleg.gate")
 
-LANE_WAIT_S = 2.0
 OUTRUN = "never arrived: another transaction has its number"
 
 
@@ -97,7 +96,7 @@ class VenueGate:
         self._sender.told = lambda incident: self.tell(incident)
         self._prepared = Prepared(self._sender, account.lanes, account.markets)
         self._doubts = Doubts(self._sender, account.lanes, account.markets, self._read_transaction, self._query)
-        self._known = KnownOrders()
+        self._known = KnownOrders(budget.limits.requests_per_minute)
         self._news: deque[OrderEvent] = deque()
         self._under_way: set[asyncio.Task[object]] = set()
         self._closed = False
@@ -138,17 +137,21 @@ class VenueGate:
         known.sending = self._start(self._submit(known, self._prepared.take(intent)))
 
     def cancel(self, client_id: str, now_ms: int) -> None:  # noqa: ARG002 (as above)
-        """Take back what rests. That it is over comes from the account, never from this reply."""
+        """Take back what rests, see Pace. That it is over comes from the account, never from this reply."""
         self._known[client_id].unwanted = True
-        self._start(self._cancel(self._known[client_id]))
+        if self._known[client_id].cancels.may(self._doors.clock.mono_ns()):
+            self._start(self._cancel(self._known[client_id]))
 
     def query(self, client_id: str, now_ms: int) -> None:  # noqa: ARG002 (as above)
-        """Read an order back."""
-        self._start(self._query(self._known[client_id]))
+        """Read an order back, see Pace."""
+        if self._known[client_id].reads.may(self._doors.clock.mono_ns(), self._known[client_id].proof_ns):
+            self._start(self._query(self._known[client_id]))
 
     async def warm(self) -> None:
-        """Load what signing needs, which may take a second or two. Raises ValueError for keys that cannot sign."""
+        """Load what signing needs, in a second or two, and see to an earlier run's orders. Raises ValueError."""
         await self._sender.warm()
+        if unsent := self._known.unsent():
+            self._start(self._doubts.inherit(unsent))
 
     async def set_leverage(self, market: Market, leverage: float) -> SendVerdict:
         """Choose the account's leverage in a market."""
@@ -289,16 +292,18 @@ class VenueGate:
     ) -> SendVerdict:
         """Anything but an order, within the budget, logged. What could not be signed or sent is rejected."""
         try:
-            async with self._lanes.turn(reduces_risk=urgent, timeout_s=LANE_WAIT_S) as turn:
-                turn.spent = False
-                await self._sender.learn(turn, urgent=urgent)
-                signed = await self._sender.sign(sign, turn.lane)
-                sent = await self._sender.send(turn, signed, self._now_ms() + self._timeout_ms, unfit)
+            sent = await self.place(sign, unfit, urgent=urgent)
         except (LaneLostError, ValueError) as error:
             sent = Sent(SendVerdict.REJECTED, f"not sent: {error}")
         level = logging.DEBUG if sent.verdict is SendVerdict.ACCEPTED else logging.WARNING
         LOG.log(level, "%s: %s: %s: %s", self.venue.name, what, sent.verdict.value, sent.reason)
         return sent.verdict
+
+    async def place(
+        self, sign: Callable[[Lane], Signed], unfit: Callable[[], str | None], *, urgent: bool, key: str | None = None
+    ) -> Sent:
+        """See Sender.place."""
+        return await self._sender.place(self._lanes, sign, unfit, urgent=urgent, key=key)
 
     # -- reading back -------------------------------------------------------------------------------------------------
 
@@ -311,7 +316,7 @@ class VenueGate:
             await self._read_transaction(known.correlation)
         complete = True
         for read in self.venue.order(client_id, self._markets[known.intent.market], self._now_ms()):
-            complete &= not isinstance(await self._read_urgently(read), Unread)
+            complete &= not isinstance(await self.read(read, urgent=True), Unread)
         if complete and not known.over and absent(known, asked_ns):
             self._tell(OrderDone(client_id, "never arrived", 0, self._now_ms()))
         return complete
@@ -322,9 +327,6 @@ class VenueGate:
         if read is not None:
             events = await read_account(read, self._doors, self._budget, self._timeout_ms, urgent=True)
             self.account([] if isinstance(events, Unread) else events)
-
-    async def _read_urgently(self, read: AccountRead) -> list[AccountEvent] | Unread:
-        return await self.read(read, urgent=True)
 
     def _heard(self, event: AccountEvent) -> None:
         match event:

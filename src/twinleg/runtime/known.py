@@ -8,6 +8,7 @@ import msgspec
 
 from twinleg.core.orders import Intent
 from twinleg.core.trading import Lane
+from twinleg.runtime.budget import MINUTE_NS
 from twinleg.runtime.ports import Clock
 
 NS_PER_MS = 1_000_000
@@ -17,10 +18,37 @@ LAG_MS = 15_000
 """How long a venue's REST lists may lag behind its engine (Lighter: up to 10 s seen): absence proves nothing before."""
 
 
+REPEATS_FREE = 3
+REPEAT_REQUESTS = 15
+"""So many requests' worth of a venue's budget lie between repetitions: three reads and a cancel take less than half."""
+
+
+class Pace:
+    """How often the same is asked about an order: a few times at once, then at most every `every_ns`.
+
+    Whoever waits for a fate asks again and again; a small budget would have nothing left for anything else.
+    """
+
+    __slots__ = ("_every_ns", "_last_ns", "_times")
+
+    def __init__(self, every_ns: int) -> None:
+        self._every_ns, self._times, self._last_ns = every_ns, 0, 0
+
+    def may(self, now_ns: int, proof_ns: int | None = None) -> bool:
+        """Whether it is time; if so, it counts as asked. What would prove something for the first time always is."""
+        proves = proof_ns is not None and self._last_ns <= proof_ns < now_ns
+        if self._times >= REPEATS_FREE and now_ns - self._last_ns < self._every_ns and not proves:
+            return False
+        self._times, self._last_ns = self._times + 1, now_ns
+        return True
+
+
 class Known(msgspec.Struct, eq=False):
     """One order."""
 
     intent: Intent
+    reads: Pace
+    cancels: Pace
     proof_ns: int | None = None
     """LAG_MS after the venue began to refuse the order's bytes, on our monotonic clock, which never jumps."""
     venue_order_id: str | None = None
@@ -46,8 +74,9 @@ class Known(msgspec.Struct, eq=False):
 class KnownOrders:
     """By client id, at most KNOWN_MAX."""
 
-    def __init__(self) -> None:
+    def __init__(self, requests_per_minute: int) -> None:
         self._orders: dict[str, Known] = {}
+        self._every_ns = REPEAT_REQUESTS * MINUTE_NS // requests_per_minute
 
     def __contains__(self, client_id: str) -> bool:
         return client_id in self._orders
@@ -59,13 +88,17 @@ class KnownOrders:
     def get(self, client_id: str | None) -> Known | None:
         return None if client_id is None else self._orders.get(client_id)
 
+    def unsent(self) -> list[Known]:
+        """Those that are not over and were not sent by this process."""
+        return [known for known in self._orders.values() if known.sending is None and not known.over]
+
     def remember(self, intent: Intent) -> Known:
         """A new one. The oldest that is over makes room."""
         if len(self._orders) >= KNOWN_MAX:
             over = next((name for name, known in self._orders.items() if known.over), None)
             assert over is not None, f"{KNOWN_MAX} orders are open"
             del self._orders[over]
-        known = self._orders[intent.client_id] = Known(intent)
+        known = self._orders[intent.client_id] = Known(intent, Pace(self._every_ns), Pace(self._every_ns))
         return known
 
 
