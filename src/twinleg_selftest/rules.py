@@ -19,7 +19,16 @@ from typing import NamedTuple
 
 from twinleg.core.ledger import Ledger, LedgerError
 from twinleg.core.orders import ADDING, Intent, Leg, State
-from twinleg.core.records import FillSeen, IntentMade, JournalRecord, OutcomeSeen, StateChanged, TradePlanned, decode
+from twinleg.core.records import (
+    Armed,
+    FillSeen,
+    IntentMade,
+    JournalRecord,
+    OutcomeSeen,
+    StateChanged,
+    TradePlanned,
+    decode,
+)
 from twinleg.core.trade import exposed
 from twinleg.core.venue import Request
 from twinleg.runtime.ports import Record
@@ -80,6 +89,9 @@ class Rules:
         self._durable: dict[str, Intent] = {}
         self._sent: set[str] = set()
         self._planned: set[str] = set()
+        self._armed: set[str] = set()
+        """Neither taken up nor voided, as far as is durable."""
+        self._voided: set[str] = set()
         self._states: dict[str, StateChanged] = {}
         """The last that is durable, by trade."""
         self.excused_until_s = 0.0
@@ -101,6 +113,8 @@ class Rules:
         if intent is None:
             self.violated(f"I1: {sent.client_id} left before its intent was durable")
             return
+        if intent.trade_id in self._voided:
+            self.violated(f"I1: {sent.client_id} left after it was voided")
         if (wrong := sent.differs(intent, self.truth.plans[intent.trade_id])) is not None:
             self.violated(f"I1: {sent.client_id} is not what was intended: {wrong}")
         if sent.client_id in self._sent:
@@ -123,7 +137,9 @@ class Rules:
     def appended(self, row: Record) -> None:
         """The living process says so; it may die before it is durable."""
         record = decode(row.payload)
-        if isinstance(record, TradePlanned):
+        if isinstance(record, Armed):
+            self.truth.planned(record.plan)
+        elif isinstance(record, TradePlanned):
             self.truth.planned(record.plan)
             self.standing[record.trade_id] = Standing()
         elif isinstance(record, StateChanged):
@@ -134,12 +150,20 @@ class Rules:
         """It is durable."""
         if row.kind.startswith("trade_planned"):
             self._planned.add(row.trade_id)
+            self._armed.discard(row.trade_id)
+        elif row.kind.startswith("armed"):
+            armed = decode(row.payload)
+            assert isinstance(armed, Armed)
+            self._armed.add(row.trade_id)
+            for intent in armed.intents:
+                self._intended(intent)
+        elif row.kind.startswith("voided"):
+            self._armed.discard(row.trade_id)
+            self._voided.add(row.trade_id)
         elif row.kind.startswith("intent_made"):
             record = decode(row.payload)
             assert isinstance(record, IntentMade)
-            if record.intent.client_id in self._durable:
-                self.violated(f"I2: {record.intent.client_id} was intended twice")
-            self._durable[record.intent.client_id] = record.intent
+            self._intended(record.intent)
         elif row.kind.startswith("state_changed"):
             record = decode(row.payload)
             assert isinstance(record, StateChanged)
@@ -149,8 +173,16 @@ class Rules:
                 if not record.because:
                     self.violated(f"{record.trade_id} halted without a reason")
 
+    def _intended(self, intent: Intent) -> None:
+        if intent.client_id in self._durable:
+            self.violated(f"I2: {intent.client_id} was intended twice")
+        self._durable[intent.client_id] = intent
+
     def born(self) -> None:
-        """A process begins with what is durable."""
+        """A process begins with what is durable. What was armed then may have been sent: it is a trade."""
+        self._planned |= self._armed
+        self.standing |= {name: Standing() for name in self._armed if name not in self.standing}
+        self._armed.clear()
         self.standing = {name: one for name, one in self.standing.items() if name in self._planned}
         for trade_id in list(self.standing):
             last = self._states.get(trade_id)
@@ -282,6 +314,10 @@ def _short(record: JournalRecord) -> str:
             return f"{record.client_id} {record.status.value} {record.filled_lots or ''} {record.reason}".rstrip()
         case FillSeen(fill=fill):
             return f"{fill.client_id} filled {fill.size_lots}@{fill.price_ticks}"
+        case Armed(intents=intents):
+            return f"{record.trade_id} armed: " + ", ".join(
+                f"{one.market} {one.size_lots}@{one.limit_ticks}" for one in intents
+            )
         case TradePlanned(plan=plan):
             legs = f"long {plan.long.market} {plan.lots(Leg.LONG)}, short {plan.short.market} {plan.lots(Leg.SHORT)}"
             return f"{plan.trade_id} planned: {legs}, {plan.first and plan.first.value} first"

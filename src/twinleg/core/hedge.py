@@ -205,6 +205,10 @@ def _resumed(move: Move, _event: Resumed) -> None:
     wrong = contradiction(trade)
     if wrong is not None:
         move.halt(wrong)
+    elif trade.state is State.ENTERING and trade.supposed and trade.flat:
+        # That an order never arrived takes longer to prove than a repair has: it waits, and any fill begins one.
+        move.change(State.ENTERING, "armed before the restart, perhaps sent", due_ms=trade.due_ms)
+        move.read_back()
     elif trade.state is State.ENTERING:
         attempt(move, State.REPAIRING, "restarted while entering")
     elif trade.state is State.HEDGED and (trade.unsettled or not worth_holding(trade)):

@@ -16,6 +16,7 @@ from twinleg.core.funding import HOUR_MS, settlement_instant
 from twinleg.core.messages import FundingSettled
 from twinleg.core.orders import ADDING, Leg, LegPlan, State, trade_number
 from twinleg.core.records import (
+    Armed,
     ControlChanged,
     FillSeen,
     ForceSeen,
@@ -26,8 +27,9 @@ from twinleg.core.records import (
     StateChanged,
     TradePlanned,
     TradeRecord,
+    Voided,
 )
-from twinleg.core.trade import Trade, apply, order_of, whole_common_lots
+from twinleg.core.trade import Trade, apply, fired, order_of, supposed, whole_common_lots
 
 CLOSED_KEPT = 1000
 """Closed trades kept in full; older ones only in the totals."""
@@ -191,6 +193,8 @@ class Ledger:
         self.retired = Pnl()
         self.retired_micro_usd: dict[str, int] = {}
         """Equity change of the retired trades by venue."""
+        self.armed: dict[str, Armed] = {}
+        """Entries got ready and neither sent nor voided, by trade. As long as the process lives they are no risk."""
         self.planned = 0
         self.first_number = self.next_number = 1
         """Numbers of the first and of the next trade: orders are named by them, in no two journals alike."""
@@ -204,17 +208,16 @@ class Ledger:
 
     def apply(self, record: JournalRecord) -> TradeAccount | None:
         """Fold one more record in and return its trade's account, if it is of one. Raises LedgerError."""
-        if isinstance(record, ControlChanged | NumberingBegun):
-            self._apply_of_all(record)
+        if isinstance(record, Armed | Voided | ControlChanged | NumberingBegun):
+            self._apply_of_none(record)
             return None
         if isinstance(record, TradePlanned):
-            if record.trade_id in self.trades:
-                raise LedgerError(f"trade {record.trade_id} planned twice")
-            self.next_number = max(self.next_number, trade_number(record.trade_id) + 1)
-            account = TradeAccount(trade=Trade(record.plan), terms=record.terms, planned_at_ms=record.at_ms)
-            self.trades[record.trade_id] = account
-            self.planned += 1
+            armed = self.armed.pop(record.trade_id, None)
+            trade = Trade(record.plan) if armed is None else fired(armed, record.plan, record.at_ms)
+            account = self._add(trade, record.terms, record.at_ms)
         else:
+            if record.trade_id in self.armed:  # a restart went on with it
+                self.suppose_sent(record.trade_id)
             known = self.trades.get(record.trade_id)
             if known is None:
                 raise LedgerError(f"{type(record).__name__} of unknown trade {record.trade_id}")
@@ -225,9 +228,33 @@ class Ledger:
             self._retire(record.trade_id, account)
         return account
 
-    def _apply_of_all(self, record: ControlChanged | NumberingBegun) -> None:
-        """What concerns no single trade. Raises LedgerError."""
-        if isinstance(record, ControlChanged):
+    def suppose_sent(self, *trade_ids: str) -> None:
+        """The process that armed these (none named: all) has ended: they may have been sent, and are trades now."""
+        for trade_id in trade_ids or tuple(self.armed):
+            armed = self.armed.pop(trade_id)
+            self._add(supposed(armed), {}, armed.at_ms)
+
+    def _add(self, trade: Trade, terms: dict[str, float], at_ms: int) -> TradeAccount:
+        """A new trade. Raises LedgerError."""
+        if (trade_id := trade.plan.trade_id) in self.trades:
+            raise LedgerError(f"trade {trade_id} planned twice")
+        self.next_number = max(self.next_number, trade_number(trade_id) + 1)
+        self.trades[trade_id] = TradeAccount(trade=trade, terms=terms, planned_at_ms=at_ms)
+        self.planned += 1
+        return self.trades[trade_id]
+
+    def _apply_of_none(self, record: Armed | Voided | ControlChanged | NumberingBegun) -> None:
+        """What concerns no trade, or none yet. Raises LedgerError."""
+        if isinstance(record, Armed):
+            if record.trade_id in self.trades or trade_number(record.trade_id) < self.next_number:
+                raise LedgerError(f"trade {record.trade_id} armed after its number was spent")
+            self.next_number = trade_number(record.trade_id) + 1
+            self.armed[record.trade_id] = record
+        elif isinstance(record, Voided) and record.trade_id not in self.armed:
+            raise LedgerError(f"trade {record.trade_id} voided, and it was not armed")
+        elif isinstance(record, Voided):
+            del self.armed[record.trade_id]
+        elif isinstance(record, ControlChanged):
             self.control = record
         elif self.planned:
             raise LedgerError("the numbering begins after the first trade")

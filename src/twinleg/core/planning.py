@@ -52,6 +52,17 @@ def plan_trade(trade_id: str, approved: Approved, pair: Pair, budgets: Budgets) 
     )
 
 
+def terms_of(approved: Approved, common_lots: int) -> dict[str, float]:
+    """What a trade of that size is opened for, by name (estimates)."""
+    terms, share = approved.opportunity.terms, common_lots / approved.common_lots
+    named = {name: float(getattr(terms, name)) for name in terms.__struct_fields__}
+    return named | {
+        "net_bps": terms.net_bps,
+        "notional_usd": approved.notional_usd * share,
+        "expected_usd": approved.expected_usd * share,
+    }
+
+
 def _leg(pair: Pair, approved: Approved, leg: Leg, lots_each: int) -> LegPlan:
     long = leg is Leg.LONG
     state, lots = (pair.long, pair.long_lots) if long else (pair.short, pair.short_lots)

@@ -41,6 +41,8 @@ def _match_legs(move: Move) -> None:
         attempt(move, State.REPAIRING, "more unhedged than allowed")
     elif trade.state is State.ENTERING and trade.plan.first is not None and exposed(trade) is not None:
         _hedge(move, trade.plan.first)
+    elif trade.unsettled and trade.state is State.ENTERING and trade.supposed and not trade.flat:
+        attempt(move, State.REPAIRING, "armed before the restart, and sent")
     elif trade.unsettled:
         _stop_exposure_clock(move)
     else:

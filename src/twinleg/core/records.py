@@ -151,8 +151,36 @@ class NumberingBegun(_Row, frozen=True, kw_only=True, tag="numbering_begun/1"):
         return ""
 
 
+class Armed(_Row, frozen=True, kw_only=True, tag="armed/1"):
+    """An entry was got ready: from here on both its orders may be sent without another word.
+
+    Its trade number is spent. A TradePlanned of that number takes it up as it is sent; a journal that says no more of
+    it does not tell whether it was.
+    """
+
+    plan: TradePlan
+    intents: tuple[Intent, Intent]
+    """Of the long and the short leg."""
+
+    @property
+    def trade_id(self) -> str:
+        return self.plan.trade_id
+
+    @property
+    def made(self) -> list[IntentMade]:
+        """What it says of each order."""
+        return [IntentMade(intent=intent, at_ms=self.at_ms) for intent in self.intents]
+
+
+class Voided(_Row, frozen=True, kw_only=True, tag="voided/1"):
+    """Nothing of an armed entry was sent, and nothing will be."""
+
+    trade_id: str
+    reason: str
+
+
 TradeRecord = TradePlanned | IntentMade | OutcomeSeen | FillSeen | FundingBooked | StateChanged | ForceSeen | Resolved
-JournalRecord = TradeRecord | ControlChanged | NumberingBegun
+JournalRecord = TradeRecord | Armed | Voided | ControlChanged | NumberingBegun
 
 _encoder = msgspec.json.Encoder()
 _decoder: msgspec.json.Decoder[JournalRecord] = msgspec.json.Decoder(JournalRecord)

@@ -15,6 +15,7 @@ from twinleg.core.amounts import MICRO
 from twinleg.core.ledger import Ledger, TradeAccount
 from twinleg.core.orders import ADDING, Filled, Intent, Leg, State
 from twinleg.core.records import (
+    Armed,
     FillSeen,
     ForceSeen,
     FundingBooked,
@@ -185,13 +186,16 @@ def story(trade_id: str, records: Iterable[JournalRecord]) -> Story | None:
     Raises LedgerError when the trade's records contradict each other.
     """
     ledger, draft = Ledger(), None
+    ahead: list[IntentMade] = []
     for record in records:
         if record.trade_id != trade_id:
             continue
         account = ledger.apply(record)
-        assert account is not None, "a record with a trade's id is of a trade"
+        if account is None:  # armed, or voided: no trade yet
+            ahead = record.made if isinstance(record, Armed) else []
+            continue
         if draft is None:
-            draft = _Draft(account)
+            draft = _Draft(account, {one.intent.client_id: one for one in ahead})
         _take(draft, record)
     return None if draft is None else _told(draft)
 

@@ -20,6 +20,7 @@ from twinleg.core.orders import (
     TradePlan,
 )
 from twinleg.core.records import (
+    Armed,
     FillSeen,
     ForceSeen,
     IntentMade,
@@ -30,6 +31,8 @@ from twinleg.core.records import (
 )
 
 ENDED = (OrderStatus.DONE, OrderStatus.REJECTED, OrderStatus.RESOLVED)
+PROOF_MS = 900_000
+"""By so long after its deadline every venue has proven, by not showing it, that an order never arrived."""
 
 
 class Order(msgspec.Struct, frozen=True):
@@ -69,6 +72,8 @@ class Trade(msgspec.Struct, frozen=True):
     """Lots that the long and the short leg hold beside the fills of our orders: forced by a venue, or the operator's
     word."""
     force_ids: frozenset[str] = frozenset()
+    supposed: bool = False
+    """Its orders were armed when the process ended: whether they were sent is to be found out."""
 
     def of_leg(self, leg: Leg) -> list[Order]:
         return [order for order in self.orders if order.intent.leg is leg]
@@ -99,6 +104,20 @@ class Trade(msgspec.Struct, frozen=True):
     def finished(self) -> bool:
         """Closed, and nothing is known that speaks against it (a crash may cut a step's records short)."""
         return self.state is State.CLOSED and self.flat and not self.unsettled
+
+
+def fired(armed: Armed, plan: TradePlan, at_ms: int) -> Trade:
+    """What an armed entry becomes as it is sent: slippage counts from the prices of `plan`, made at that moment."""
+    intents = [
+        msgspec.structs.replace(one, decision_price_ticks=plan.leg(one.leg).decision_ticks) for one in armed.intents
+    ]
+    return Trade(plan, State.ENTERING, tuple(map(Order, intents)), due_ms=at_ms + plan.unhedged_ms_max)
+
+
+def supposed(armed: Armed) -> Trade:
+    """What an armed entry is to whoever finds it in a journal: perhaps sent, perhaps not."""
+    due_ms = max(one.deadline_ms for one in armed.intents) + PROOF_MS
+    return Trade(armed.plan, State.ENTERING, tuple(map(Order, armed.intents)), due_ms=due_ms, supposed=True)
 
 
 def whole_common_lots(plan: TradePlan, long_lots: int, short_lots: int) -> int:
@@ -277,4 +296,5 @@ def _with_order(trade: Trade, order: Order, changed: Order) -> Trade:
         trade.patient,
         trade.adjusted,
         trade.force_ids,
+        trade.supposed,
     )

@@ -17,8 +17,13 @@ JOURNAL_RETRY_S = 0.5
 
 
 def read_ledger(journal: Journal) -> Ledger:
-    """The fold of the whole journal. Raises JournalError, RecordError or LedgerError when it cannot be trusted."""
-    return Ledger(decode(row.payload) for row in journal.records())
+    """The fold of the whole journal of a process that has ended.
+
+    Raises JournalError, RecordError or LedgerError when it cannot be trusted.
+    """
+    ledger = Ledger(decode(row.payload) for row in journal.records())
+    ledger.suppose_sent()
+    return ledger
 
 
 class Books:
@@ -88,3 +93,8 @@ class Pending:
     def __init__(self, waiting: deque[JournalRecord]) -> None:
         self.waiting = waiting
         self.sequence: int | None = None
+
+    @property
+    def durable(self) -> bool:
+        """Books.durable has seen to all of them."""
+        return not self.waiting and self.sequence is None

@@ -15,8 +15,7 @@ import logging
 from collections import deque
 from collections.abc import Callable
 
-import msgspec
-
+from twinleg.core.arming import entering
 from twinleg.core.effects import Alert, Arm, Cancel, Effect, Persist, Place, Query, Severity
 from twinleg.core.guard import Approved
 from twinleg.core.hedge import TABLE, step
@@ -31,7 +30,6 @@ from twinleg.core.orders import (
     ExitWish,
     Leg,
     OperatorEvent,
-    OrderEvent,
     OrderRejected,
     PositionForced,
     PositionRead,
@@ -44,10 +42,19 @@ from twinleg.core.orders import (
     trade_id,
 )
 from twinleg.core.pairs import Pair
-from twinleg.core.planning import Budgets, plan_trade
-from twinleg.core.records import Control, ControlChanged, NumberingBegun, TradePlanned
+from twinleg.core.planning import Budgets, plan_trade, terms_of
+from twinleg.core.records import (
+    Armed,
+    Control,
+    ControlChanged,
+    JournalRecord,
+    NumberingBegun,
+    TradePlanned,
+    Voided,
+)
 from twinleg.runtime.books import Books, Pending
 from twinleg.runtime.gates import Gate
+from twinleg.runtime.inbox import Asked, Inboxed, Settled, Step, TryAgain, Wish, trade_of
 from twinleg.runtime.ports import Clock, JournalError
 
 LOG = logging.getLogger("twinleg.desk")
@@ -58,38 +65,6 @@ RESUME_WAIT_MS = 30_000
 """After a restart, unfinished trades wait this long for the books of both legs; then they go on with what there is."""
 LATE_SETTLEMENT_MS = 2 * 3_600_000
 """A closed trade still hears of settlements for this long: venues publish them late."""
-
-
-_Wish = OperatorEvent | ExitWanted | ControlChanged | NumberingBegun
-
-
-class _Settled(msgspec.Struct, frozen=True):
-    """A settlement that may concern our trades, with the price it is booked on."""
-
-    event: FundingSettled
-    price: float
-    at_ms: int
-
-
-class _TryAgain(msgspec.Struct, frozen=True):
-    """The journal refused an entry: after a while the next one may try."""
-
-
-class _Asked(msgspec.Struct, frozen=True):
-    """A wish of the operator's, who waits for the answer: None = done, else why not."""
-
-    wish: _Wish
-    plan: TradePlan | None
-    """Of the trade that the wish begins with."""
-    answer: asyncio.Future[str | None]
-
-
-class _Step(msgspec.Struct, frozen=True):
-    """What an event led to: its effects, and how far its records have come."""
-
-    plan: TradePlan
-    effects: tuple[Effect, ...]
-    pending: Pending
 
 
 class Desk:
@@ -107,7 +82,7 @@ class Desk:
         self._books, self._gate, self._clock = books, gate, clock
         self._quotes, self._unfit = quotes, unfit
         self.ledger: Ledger = books.ledger
-        self._inbox: deque[Event | _Settled | _TryAgain | _Asked | _Step] = deque()
+        self._inbox: deque[Inboxed] = deque()
         self._news = asyncio.Event()
         self._due_ms: dict[str, int] = {}
         self.alerts: deque[Alert] = deque(maxlen=100)
@@ -152,15 +127,60 @@ class Desk:
         Plan and first intents go to the journal in one go, and its orders are prepared meanwhile.
         """
         plan = plan_trade(self.next_trade_id(), approved, pair, budgets)
-        try:
-            self._books.append(TradePlanned(at_ms=now_ms, plan=plan, terms=_terms(approved)))
-        except JournalError:
-            self._tell(_TryAgain())
+        account = self._plan(TradePlanned(at_ms=now_ms, plan=plan, terms=terms_of(approved, approved.common_lots)))
+        if account is None:
             return None
+        self._tell(self._begin(account, Started(plan.trade_id, now_ms)))
+        return plan.trade_id
+
+    def _plan(self, planned: TradePlanned) -> TradeAccount | None:
+        """A new trade; None while the journal fails."""
+        try:
+            self._books.append(planned)
+        except JournalError:
+            self._tell(TryAgain())
+            return None
+        plan = planned.plan
         self.executed += 1
         LOG.info("%s: %s long %s short %s", plan.trade_id, plan.asset, plan.long.market, plan.short.market)
-        self._tell(self._begin(self.ledger.trades[plan.trade_id], Started(plan.trade_id, now_ms)))
-        return plan.trade_id
+        return self.ledger.trades[plan.trade_id]
+
+    def arm(self, armed: Armed) -> Pending:
+        """Make an entry durable in its turn, and get its orders ready. Nothing leaves."""
+        self.get_ready(armed)
+        return self._write(armed.plan, armed)
+
+    def get_ready(self, armed: Armed) -> None:
+        """Sign what is not signed, or was given up, as far as lanes are free."""
+        for intent in armed.intents:
+            self._gate.prepare(intent, self._clock.wall_ms())
+
+    def void(self, armed: Armed, reason: str) -> None:
+        """It is not sent, now or ever."""
+        now_ms = self._clock.wall_ms()
+        for intent in armed.intents:
+            self._gate.drop(intent.client_id, now_ms)
+        self._write(armed.plan, Voided(trade_id=armed.trade_id, reason=reason, at_ms=now_ms))
+
+    def fire(self, armed: Armed, planned: TradePlanned) -> bool:
+        """Send both orders of what is armed and durable, with nothing awaited; False, and nothing is sent, while the
+        journal fails. What is written here becomes durable meanwhile: without it a restart finds `armed`, and asks."""
+        account = self._plan(planned)
+        if account is None:
+            return False
+        for intent in armed.intents:
+            self._gate.submit(intent, planned.at_ms)
+        entered = entering(account.trade, planned.at_ms)
+        assert entered.due_ms is not None, "an entry has a clock"
+        self._due_ms[armed.trade_id] = entered.due_ms
+        self._write(planned.plan, entered)
+        return True
+
+    def _write(self, plan: TradePlan, record: JournalRecord) -> Pending:
+        """A fact that no step found; the worker sees to it."""
+        pending = self._books.begin([record])
+        self._tell(Step(plan, (), pending))
+        return pending
 
     def next_trade_id(self) -> str:
         """The name of the trade that is planned next."""
@@ -183,7 +203,7 @@ class Desk:
         if price is None:
             LOG.warning("%s: funding settled, but no price to book it on", event.market)
             return
-        self._tell(_Settled(event, price, now_ms))
+        self._tell(Settled(event, price, now_ms))
 
     def on_time(self, now_ms: int) -> None:
         """Ring the clocks that are due and collect what the gate knows."""
@@ -234,9 +254,9 @@ class Desk:
                 if account.trade.state is State.ENTERING and not order.ended:
                     self._gate.cancel(order.intent.client_id, self._clock.wall_ms())
 
-    async def _asked(self, wish: _Wish, plan: TradePlan | None) -> str | None:
+    async def _asked(self, wish: Wish, plan: TradePlan | None) -> str | None:
         answer: asyncio.Future[str | None] = asyncio.get_running_loop().create_future()
-        self._tell(_Asked(wish, plan, answer))
+        self._tell(Asked(wish, plan, answer))
         return await answer
 
     # -- the worker ---------------------------------------------------------------------------------------------------
@@ -248,13 +268,13 @@ class Desk:
                 self._news.clear()
                 await self._news.wait()
             event = self._inbox.popleft()
-            if isinstance(event, _Step):
+            if isinstance(event, Step):
                 await self._finish(event)
-            elif isinstance(event, _Settled):
+            elif isinstance(event, Settled):
                 await self._book(event)
-            elif isinstance(event, _Asked):
+            elif isinstance(event, Asked):
                 await self._answer(event)
-            elif isinstance(event, _TryAgain):
+            elif isinstance(event, TryAgain):
                 await self._books.recover()
             else:
                 await self._handle(event)
@@ -272,14 +292,14 @@ class Desk:
 
     async def _handle(self, event: Event) -> None:
         """What a trade of ours makes of an event. What concerns none, or comes at no time for it, is told and left."""
-        account = self.ledger.trades.get(_trade_of(event))
+        account = self.ledger.trades.get(trade_of(event))
         told = isinstance(event, PositionForced | PositionRead)
         if account is None or (told and (account.trade.state, type(event)) not in TABLE):
             LOG.warning("no trade has an ear for %s", event)
             return
         await self._finish(self._begin(account, event))
 
-    async def _answer(self, asked: _Asked) -> None:
+    async def _answer(self, asked: Asked) -> None:
         """Do what the operator wishes, or say why not."""
         wish, refused = asked.wish, None
         if isinstance(wish, ControlChanged | NumberingBegun):
@@ -303,7 +323,7 @@ class Desk:
             return f"{wish.trade_id} is {state.value}"
         return None
 
-    def _begin(self, account: TradeAccount, event: Event) -> _Step:
+    def _begin(self, account: TradeAccount, event: Event) -> Step:
         """Decide. The records go to the journal, and orders get ready while they become durable."""
         plan = account.trade.plan
         _, effects = step(account.trade, event, self._quotes(plan))
@@ -312,9 +332,9 @@ class Desk:
         for effect in effects:
             if isinstance(effect, Place):
                 self._gate.prepare(effect.intent, now_ms)
-        return _Step(plan, effects, pending)
+        return Step(plan, effects, pending)
 
-    async def _finish(self, begun: _Step) -> None:
+    async def _finish(self, begun: Step) -> None:
         """Once all of it is durable: act."""
         await self._books.durable(begun.pending)
         late = self._too_late(begun.effects, begun.plan)
@@ -329,7 +349,7 @@ class Desk:
             return "its time passed while the journal was written"
         return self._unfit(plan) if deadlines_ms else None
 
-    async def _book(self, settled: _Settled) -> None:
+    async def _book(self, settled: Settled) -> None:
         for account in self._concerned(settled.event.market, settled.at_ms):
             for leg in Leg:
                 booking = funding_due(account, leg, settled.event, settled.price, settled.at_ms)
@@ -357,7 +377,7 @@ class Desk:
             case Persist():
                 pass  # done before anything else
 
-    def _tell(self, event: Event | _Settled | _TryAgain | _Asked | _Step) -> None:
+    def _tell(self, event: Inboxed) -> None:
         if len(self._inbox) >= INBOX_MAX:
             raise RuntimeError(f"{INBOX_MAX} events wait for the desk")
         self._inbox.append(event)
@@ -373,18 +393,3 @@ class Desk:
 
 
 _RESTING = (State.HEDGED, State.HALTED, State.CLOSED)
-
-
-def _trade_of(event: Event) -> str:
-    return event.client_id.rsplit("-", 2)[0] if isinstance(event, OrderEvent) else event.trade_id
-
-
-def _terms(approved: Approved) -> dict[str, float]:
-    """What the trade is opened for, by name."""
-    terms = approved.opportunity.terms
-    named = {name: float(getattr(terms, name)) for name in terms.__struct_fields__}
-    return named | {
-        "net_bps": terms.net_bps,
-        "notional_usd": approved.notional_usd,
-        "expected_usd": approved.expected_usd,
-    }

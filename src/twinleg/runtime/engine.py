@@ -26,6 +26,7 @@ from twinleg.core.move import Quote, Quotes
 from twinleg.core.orders import Leg, TradePlan
 from twinleg.core.pairs import NS_PER_MS, Pair
 from twinleg.core.planning import Budgets
+from twinleg.runtime.arming import Arming
 from twinleg.runtime.desk import Desk
 from twinleg.runtime.leaving import Leaving
 from twinleg.runtime.ports import Clock
@@ -95,6 +96,9 @@ class Engine:
         self._leaving = Leaving(board, desk, purse, conduct.stop_loss_bps)
         self._entered_ms: dict[str, int] = {}
         self._obstacles = obstacles
+        live = obstacles is not None and conduct.auto
+        self.arming = Arming(desk, conduct.budgets, self._wanted, self.unfit) if live else None
+        """Entries got ready ahead, where orders have a way to go."""
         self.tally = Tally()
         self.resync: Callable[[str], None] = lambda _market: None
         """Asks the market's venue for a fresh snapshot; set by wiring."""
@@ -123,6 +127,8 @@ class Engine:
             opportunity = self.board.look(pair, now_ms, now_ns)
             if opportunity is not None and not opportunity.refusals:
                 self._enter(pair, opportunity, now_ms)
+            elif self.arming is not None:
+                self.arming.watch(pair, opportunity, now_ms)
         if type(event) is BookDelta:
             self.tally.latencies_ns.append(self.clock.mono_ns() - event.received_ns)
 
@@ -131,9 +137,14 @@ class Engine:
         leave = self._leave(pair, opportunity)
         if not isinstance(leave, Approved):
             return leave
-        if self.desk.open(leave, pair, self.conduct.budgets, now_ms) is not None:
+        if self._open(leave, pair, now_ms) is not None:
             self._entered_ms[pair.asset] = now_ms
         return ()
+
+    def _open(self, leave: Approved, pair: Pair, now_ms: int) -> str | None:
+        """As it is armed, else the ordinary way."""
+        fired = None if self.arming is None else self.arming.fire(leave, pair, now_ms)
+        return fired or self.desk.open(leave, pair, self.conduct.budgets, now_ms)
 
     def _leave(self, pair: Pair, opportunity: Opportunity) -> Approved | tuple[Refusal, ...]:
         """Leave to open a trade by ourselves."""
@@ -145,6 +156,10 @@ class Engine:
         if isinstance(leave, Approved) and since_ms < ENTRY_EVERY_MS:
             return (Refusal("cooldown", f"a trade in {pair.asset} was tried that long ago", since_ms, ENTRY_EVERY_MS),)
         return leave
+
+    def _wanted(self, pair: Pair, opportunity: Opportunity) -> Approved | tuple[Refusal, ...]:
+        """What it could be opened as if its edge were there, for getting ready. Nothing is sent by this."""
+        return self._leave(pair, msgspec.structs.replace(opportunity, refusals=()))
 
     def _approve(self, pair: Pair, opportunity: Opportunity) -> Approved | tuple[Refusal, ...]:
         exposure = self.purse.exposure(self.desk.ledger, opportunity.decided_ms)
@@ -175,6 +190,8 @@ class Engine:
 
     def open(self, approved: Approved, pair: Pair) -> str | None:
         """Open it; the trade's id, or None while the journal fails."""
+        if self.arming is not None:
+            self.arming.void("a trade by hand")
         return self.desk.open(approved, pair, self.conduct.budgets, self.clock.wall_ms())
 
     # -- the passing of time ------------------------------------------------------------------------------------------
@@ -186,6 +203,8 @@ class Engine:
             now_ms, now_ns = self.clock.wall_ms(), self.clock.mono_ns()
             self.desk.on_time(now_ms)
             self._leaving.every_beat(now_ms)
+            if self.arming is not None:
+                self.arming.every_beat(now_ms, lambda: bool(self.blocked))
             self.board.review(now_ms, now_ns, part=BEATS_PER_SECOND)
             if beats % BEATS_PER_SECOND == 0:
                 self._second(now_ms, now_ns)
@@ -252,6 +271,8 @@ class Engine:
     async def stop(self, reason: str, grace_s: float) -> None:
         """No entries from now on; what is entering or leaving is finished or unwound within the grace time."""
         self.stopping = reason
+        if self.arming is not None:
+            self.arming.void("stopping")
         self.desk.call_back()
         if not await self.desk.settle(grace_s):
             LOG.warning("trades were still moving after %.0f s; a restart goes on with them", grace_s)

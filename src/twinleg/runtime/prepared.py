@@ -60,11 +60,9 @@ class Prepared:
         return client_id in self._orders
 
     def prepare(self, intent: Intent, start: Callable[[Coroutine[None, None, object]], asyncio.Task[object]]) -> None:
-        """Hold a free lane, if there is one, and sign on it."""
-        name = intent.client_id
-        assert name not in self._orders, f"{name} prepared twice"
-        market = self._markets.get(intent.market)
-        if market is None or len(self._orders) >= PREPARED_MAX:
+        """Hold a free lane, if there is one, and sign on it. What is prepared already stays as it is."""
+        name, market = intent.client_id, self._markets.get(intent.market)
+        if name in self._orders or market is None or len(self._orders) >= PREPARED_MAX:
             return
         turn = self._lanes.hold(lambda: self._give_up(name), reduces_risk=reduces_risk(intent))
         if turn is None:
