@@ -118,6 +118,8 @@ class OrderSeen(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Still able to fill; False = over, `reason` says how."""
     reason: str
     at_ms: int
+    name: str | None = None
+    """What its sender called it, whoever that is."""
 
 
 class ExecutionSeen(msgspec.Struct, frozen=True, kw_only=True, gc=False):

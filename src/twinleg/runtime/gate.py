@@ -19,15 +19,7 @@ from concurrent.futures import Executor
 from typing import NamedTuple
 
 from twinleg.core.messages import Market
-from twinleg.core.orders import (
-    Filled,
-    Intent,
-    OrderAccepted,
-    OrderDone,
-    OrderEvent,
-    OrderRejected,
-    OrderUnknown,
-)
+from twinleg.core.orders import Filled, Intent, OrderAccepted, OrderDone, OrderEvent, OrderRejected, OrderUnknown
 from twinleg.core.trading import (
     FOREIGN_KEY,
     IN_DOUBT,
@@ -49,12 +41,11 @@ from twinleg.runtime.doubts import Doubts
 from twinleg.runtime.known import Known, KnownOrders, absent, void
 from twinleg.runtime.lanes import LaneLostError, Lanes, Turn
 from twinleg.runtime.prepared import Prepared, Ready
-from twinleg.runtime.sender import Sender, Sent, reduces_risk
+from twinleg.runtime.sender import LANE_WAIT_S, Sender, Sent, reduces_risk
 from twinleg.runtime.streams import Doors
 
 LOG = logging.getLogger("twinleg.gate")
 
-LANE_WAIT_S = 2.0
 OUTRUN = "never arrived: another transaction has its number"
 
 
@@ -293,16 +284,18 @@ class VenueGate:
     ) -> SendVerdict:
         """Anything but an order, within the budget, logged. What could not be signed or sent is rejected."""
         try:
-            async with self._lanes.turn(reduces_risk=urgent, timeout_s=LANE_WAIT_S) as turn:
-                turn.spent = False
-                await self._sender.learn(turn, urgent=urgent)
-                signed = await self._sender.sign(sign, turn.lane)
-                sent = await self._sender.send(turn, signed, self._now_ms() + self._timeout_ms, unfit)
+            sent = await self.place(sign, unfit, urgent=urgent)
         except (LaneLostError, ValueError) as error:
             sent = Sent(SendVerdict.REJECTED, f"not sent: {error}")
         level = logging.DEBUG if sent.verdict is SendVerdict.ACCEPTED else logging.WARNING
         LOG.log(level, "%s: %s: %s: %s", self.venue.name, what, sent.verdict.value, sent.reason)
         return sent.verdict
+
+    async def place(
+        self, sign: Callable[[Lane], Signed], unfit: Callable[[], str | None], *, urgent: bool, key: str | None = None
+    ) -> Sent:
+        """See Sender.place."""
+        return await self._sender.place(self._lanes, sign, unfit, urgent=urgent, key=key)
 
     # -- reading back -------------------------------------------------------------------------------------------------
 

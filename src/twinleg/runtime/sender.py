@@ -13,21 +13,27 @@ from twinleg.core.orders import Intent, Purpose
 from twinleg.core.trading import FOREIGN_KEY, Incident, Lane, SendVerdict, Signed, TradingVenue
 from twinleg.core.venue import Request, WireError
 from twinleg.runtime.budget import Budget
-from twinleg.runtime.lanes import LaneLostError, Turn
+from twinleg.runtime.lanes import LaneLostError, Lanes, Turn
 from twinleg.runtime.ports import Reply
 from twinleg.runtime.reads import TOO_MANY_REQUESTS
 from twinleg.runtime.streams import Doors
 
 NS_PER_MS = 1_000_000
+LANE_WAIT_S = 2.0
 
 
 class Sent(NamedTuple):
-    """What became of a submission. `exists`: see SendOutcome."""
+    """What became of a submission. `exists`, `incident`: see SendOutcome."""
 
     verdict: SendVerdict
     reason: str
     venue_order_id: str | None = None
     exists: bool = False
+    incident: str | None = None
+    retry_after_s: float | None = None
+    """When the venue, or its budget here, may have room again."""
+    reply: Reply | None = None
+    """What the venue said, as it said it. None: nothing left."""
 
 
 class Sender:
@@ -55,9 +61,9 @@ class Sender:
             return
         request, read = asked
         request = msgspec.structs.replace(request, reduces_risk=urgent or request.reduces_risk)
-        wait = await self._afford(request, self.now_ms + self.timeout_ms)
-        if wait is not None:
-            raise LaneLostError(wait)
+        wait_s = await self._afford(request, self.now_ms + self.timeout_ms)
+        if wait_s is not None:
+            raise LaneLostError(_budget(wait_s))
         reply = await self.doors.net.request(request, self.timeout_ms)
         if reply.status is None or not 200 <= reply.status < 300:
             self._heed(reply, None)
@@ -80,10 +86,11 @@ class Sender:
     async def send(self, turn: Turn, signed: Signed, late_ms: int, unfit: Callable[[], str | None]) -> Sent:
         """What cannot leave by `late_ms`, or is `unfit` by then, does not leave. Nothing is awaited before the net is
         unless the budget makes it wait."""
-        why = await self._afford(signed.request, late_ms) or unfit() or self._lost()
+        wait_s = await self._afford(signed.request, late_ms)
+        why = (unfit() or self._lost()) if wait_s is None else _budget(wait_s)
         if why is not None:
             turn.spent = False
-            return Sent(SendVerdict.REJECTED, f"not sent: {why}")
+            return Sent(SendVerdict.REJECTED, f"not sent: {why}", retry_after_s=wait_s)
         turn.leaves(signed.correlation)
         reply = await self.doors.net.request(signed.request, self.timeout_ms)
         if reply.status is None and not reply.sent:
@@ -94,7 +101,29 @@ class Sender:
         self._heed(reply, outcome.retry_after_s)
         if outcome.incident is not None:
             self._tell(outcome.incident, f"key {turn.lane.key}: {outcome.reason}")
-        return Sent(outcome.verdict, outcome.reason or reply.reason, outcome.venue_order_id, outcome.exists)
+        retry_after_s = outcome.retry_after_s if reply.retry_after_s is None else reply.retry_after_s
+        told = outcome.reason or reply.reason
+        order_id, exists, incident = outcome.venue_order_id, outcome.exists, outcome.incident
+        return Sent(outcome.verdict, told, order_id, exists, incident, retry_after_s, reply)
+
+    async def place(
+        self,
+        lanes: Lanes,
+        sign: Callable[[Lane], Signed],
+        unfit: Callable[[], str | None],
+        *,
+        urgent: bool,
+        key: str | None = None,
+    ) -> Sent:
+        """Sign and send, once, on any lane or that of `key`. Who places it keeps an eye on what is unknown.
+
+        Raises LaneLostError (nothing was signed) and ValueError (it cannot be signed).
+        """
+        async with lanes.turn(reduces_risk=urgent, timeout_s=LANE_WAIT_S, key=key) as turn:
+            turn.spent = False
+            await self.learn(turn, urgent=urgent)
+            signed = await self.sign(sign, turn.lane)
+            return await self.send(turn, signed, self.now_ms + self.timeout_ms, unfit)
 
     def close(self) -> None:
         self._signer.shutdown(wait=False)
@@ -107,12 +136,12 @@ class Sender:
         if self.told is not None:
             self.told(Incident(self.venue.name, kind, detail, self.now_ms))
 
-    async def _afford(self, request: Request, late_ms: int) -> str | None:
-        """Spend the request's weight of the venue's budget, waiting if need be; why not, if that is not in time."""
+    async def _afford(self, request: Request, late_ms: int) -> float | None:
+        """Spend the request's weight of the venue's budget, waiting if need be; if that is not in time, the seconds."""
         clock = self.doors.clock
         while wait_ns := self._budget.requests.take(clock.mono_ns(), request.weight, urgent=request.reduces_risk):
             if self.now_ms + wait_ns // NS_PER_MS > late_ms:
-                return f"request budget: {wait_ns / 1e9:.1f} s to wait"
+                return wait_ns / 1e9
             await clock.sleep(wait_ns / 1e9)
         return None
 
@@ -121,6 +150,10 @@ class Sender:
         if reply.status == TOO_MANY_REQUESTS or retry_after_s is not None:
             hold_s = retry_after_s if reply.retry_after_s is None else reply.retry_after_s
             self._budget.requests.empty(self.doors.clock.mono_ns(), hold_s)
+
+
+def _budget(wait_s: float) -> str:
+    return f"request budget: {wait_s:.1f} s to wait"
 
 
 def reduces_risk(intent: Intent) -> bool:

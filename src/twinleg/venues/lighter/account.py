@@ -41,7 +41,6 @@ UNTRUSTED = (*wire.UNREADABLE, AmountError, WireError)
 RESTING = frozenset({"in-progress", "pending", "open"})
 OVER = frozenset({"filled", "canceled"})
 OVER_PREFIX = "canceled-"
-
 CANCELLED_BY_LIQUIDATION = "canceled-liquidation"
 
 FORCED = frozenset({"liquidation", "deleverage", "market-settlement"})
@@ -86,6 +85,7 @@ class Rows:
                 resting=not over,
                 reason=row.status,
                 at_ms=row.updated_at or now_ms,
+                name=str(row.client_order_index or "") or None,
             )
         ]
 

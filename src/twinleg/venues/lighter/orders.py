@@ -257,6 +257,7 @@ def transaction_result(
             resting=False,
             reason=reason,
             at_ms=now_ms,
+            name=str(info.client_order_index or "") or None,
         )
     ]
 

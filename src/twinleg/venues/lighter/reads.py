@@ -122,9 +122,12 @@ def open_orders(rows: Rows, body: bytes, now_ms: int) -> list[AccountEvent]:
 
 
 def orders_named(rows: Rows, client_id: str, body: bytes, now_ms: int) -> list[AccountEvent]:
-    """GET accountOrders -> OrderSeen of one of our orders, open or over, if the venue knows it. Raises WireError."""
+    """GET accountOrders -> OrderSeen of an order of ours or a caller's, open or over, if the venue knows it.
+
+    Raises WireError.
+    """
     seen = [row for raw in _listed(_private(body).orders) for row in _row(rows.order, raw, now_ms)]
-    return [row for row in seen if isinstance(row, OrderSeen) and row.client_id == client_id]
+    return [row for row in seen if isinstance(row, OrderSeen) and client_id in (row.client_id, row.name)]
 
 
 def positions(rows: Rows, body: bytes, now_ms: int) -> list[AccountEvent]:

@@ -69,18 +69,18 @@ class LighterTrading:
         return self._signed(client_id, transaction, lane, reduces_risk=order.reduce_only)
 
     def sign_modify(self, client_id: str, market: Market, size_lots: int, limit_ticks: int, lane: Lane) -> Signed:
-        """A new size and limit for one of our resting orders."""
+        """A new size and limit for a resting order of ours or a caller's."""
         amount, price = size_lots * market.size_grid.step, limit_ticks * market.price_grid.step
         orders.check_amounts(amount, price)
         index = orders.market_index(market)
-        transaction = self._signer.modify_order(index, number_of(client_id), amount, price, lane)
+        transaction = self._signer.modify_order(index, _number(client_id), amount, price, lane)
         return self._signed(client_id, transaction, lane, reduces_risk=False)
 
     def sign_cancel(
         self, client_id: str, venue_order_id: str | None, market: Market, lane: Lane, now_ms: int
     ) -> Signed:
         """By our own number; orders that are none of ours by the venue's, with an empty `client_id`."""
-        index = number_of(client_id) if client_id else int(venue_order_id or "")
+        index = _number(client_id) if client_id else int(venue_order_id or "")
         transaction = self._signer.cancel_order(orders.market_index(market), index, lane)
         return self._signed(client_id, transaction, lane)
 
@@ -135,7 +135,7 @@ class LighterTrading:
         that no row is proof only after `void_after_ms`.
         """
         token = self._token(now_ms)
-        named: dict[str, str | int] = {"account_index": self._account, "client_order_indexes": number_of(client_id)}
+        named: dict[str, str | int] = {"account_index": self._account, "client_order_indexes": _number(client_id)}
         traded = self._fills_query() | {"market_id": market.native_id}
         return [
             AccountRead(
@@ -244,3 +244,8 @@ class LighterTrading:
             headers=headers,
             reduces_risk=reduces_risk,
         )
+
+
+def _number(client_id: str) -> int:
+    """An order's index: the machine's by its name, a caller's as the caller wrote it. Raises ValueError."""
+    return int(client_id) if client_id.isdecimal() else number_of(client_id)
