@@ -63,6 +63,21 @@ PRIVATE_KINDS = {
 KINDS = PUBLIC_KINDS | PRIVATE_KINDS
 """Every kind, and what a client sees."""
 
+DRIFT_KINDS = KINDS | {
+    "tx_dropped": "a transaction is taken by the node and never lands",
+    "tx_late": "a transaction lands late; value = slots",
+    "tx_failed": "a transaction passes its preflight, lands and fails; value = the program's code",
+    "blockhash_expired": "the node knows no blockhash",
+    "rpc_lag": "the node is behind; value = milliseconds",
+    "keeper_delay": "keepers leave orders alone; value = slots",
+    "small_fills": "fills are partial; value = USD of each",
+    "amm_off": "a market's AMM trades with nobody",
+    "stale_oracle": "a market's oracle is not posted",
+    "program_disabled": "the program knows no instruction",
+    "funding_skipped": "nobody updates the funding",
+}
+"""Drift's own besides all the others: a chain can fail in more ways. Seeded courses leave them alone."""
+
 ONCE = frozenset(
     {
         "gap", "duplicate", "reorder", "garbage", "off_tick", "nan", "exponent", "disconnect",
@@ -70,6 +85,7 @@ ONCE = frozenset(
         "duplicate_fill", "late_fill", "lost_event", "reject", "partial_fill", "cancel_refused",
         "liquidate", "deleverage",
         "refused_ack", "nonce_taken", "foreign_trade", "already_subscribed", "shutdown",
+        "tx_dropped", "tx_late", "tx_failed",
     }
 )  # fmt: skip
 """These hit `count` (1) frames of each open stream, writes, or things of each account, and are over.
@@ -91,11 +107,16 @@ DEFAULT_VALUES = {
     "late_fill": "2000",
     "partial_fill": "50",
     "shutdown": "2000",
+    "tx_late": "20",
+    "tx_failed": "6003",
+    "rpc_lag": "4000",
+    "keeper_delay": "25",
+    "small_fills": "500",
 }
 WHOLE_NUMBERS = frozenset(
     {
         "disconnect", "slow", "clock_offset", "late_request", "late_ack", "rest_lag", "late_fill", "partial_fill",
-        "shutdown",
+        "shutdown", "tx_late", "tx_failed", "rpc_lag", "keeper_delay", "small_fills",
     }
 )  # fmt: skip
 OF_MARKETS = frozenset(

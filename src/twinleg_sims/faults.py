@@ -14,8 +14,8 @@ from random import Random
 
 import msgspec
 
-from twinleg_sims.fault_kinds import DEFAULT_VALUES, KINDS, OF_MARKETS, ONCE, PUBLIC_KINDS, WHOLE_NUMBERS
-from twinleg_sims.listings import VENUES
+from twinleg_sims.fault_kinds import DEFAULT_VALUES, DRIFT_KINDS, KINDS, OF_MARKETS, ONCE, PUBLIC_KINDS, WHOLE_NUMBERS
+from twinleg_sims.listings import DRIFT, VENUES
 from twinleg_sims.protocol import RESET, AccountRequest, Close, Core, Frame, HttpReply, HttpRequest, Out, Ping
 
 FAULTS_MAX = 1_000
@@ -97,10 +97,11 @@ class Faults:
 
     def add(self, request: FaultRequest, now_ms: int) -> Fault:
         """Switch a fault on. Raises FaultError."""
-        if request.venue not in VENUES:
+        if request.venue not in (*VENUES, DRIFT):
             raise FaultError(f"unknown venue {request.venue!r}; known: {', '.join(VENUES)}")
-        if request.kind not in KINDS:
-            raise FaultError(f"unknown fault {request.kind!r}; known: {', '.join(sorted(KINDS))}")
+        kinds = DRIFT_KINDS if request.venue == DRIFT else KINDS
+        if request.kind not in kinds:
+            raise FaultError(f"unknown fault {request.kind!r}; known: {', '.join(sorted(kinds))}")
         self._forget(now_ms)
         if len(self._faults) >= FAULTS_MAX:
             raise FaultError(f"{FAULTS_MAX} faults are enough")

@@ -15,6 +15,8 @@ State = Literal["active", "inactive", "reduce_only", "prelisted"]
 LIGHTER = "lighter"
 EXTENDED = "extended"
 VENUES = (LIGHTER, EXTENDED)
+DRIFT = "drift"
+"""A chain of its own, served apart: the world lists nothing there, its oracles follow the world's index prices."""
 
 YEAR_MS = 365.25 * 86_400_000
 COMMON_VOLATILITY = 0.45

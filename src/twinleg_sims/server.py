@@ -19,6 +19,7 @@ import msgspec
 from aiohttp import WSMsgType, web
 
 from twinleg_sims.faults import FaultError, FaultRequest, Faults, Faulty
+from twinleg_sims.listings import DRIFT
 from twinleg_sims.protocol import (
     RESET,
     AccountError,
@@ -44,6 +45,9 @@ MESSAGE_BYTES_MAX = 1 << 20
 CONTROL_PATH = "/__sim__/faults"
 ACCOUNTS_PATH = "/__sim__/accounts"
 SLOW_CONSUMER = (1008, "slow consumer")
+TWO_PORTS = frozenset({DRIFT})
+"""Venues whose streams are looked for on the port after their own: a node's are. Both ports answer all."""
+PORT_TRIES = 20
 ABNORMAL = 1006
 """Not a code that may be sent: the connection is dropped without a close frame."""
 
@@ -122,16 +126,33 @@ class _VenueServer:
         app.router.add_route("*", CONTROL_PATH, self._control)
         app.router.add_route("POST", ACCOUNTS_PATH, self._open_account)
         app.router.add_route("*", "/{path:.*}", self._serve)
-        runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
+        # bodies are taken as they come: a client of Drift's node says gzip of what is not
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0, auto_decompress=False)
         await runner.setup()
         try:
-            site = web.TCPSite(runner, host, port)
-            await site.start()
+            self.port = await self._listen(runner, host, port)
         except OSError:
             await runner.cleanup()
             raise
-        self.port = runner.addresses[0][1]
         return runner
+
+    async def _listen(self, runner: web.AppRunner, host: str, port: int) -> int:
+        """Open the port, any free one for 0, and the next where the venue has two. Raises OSError when one is taken."""
+        for attempt in range(PORT_TRIES):
+            site = web.TCPSite(runner, host, port)
+            await site.start()
+            found: int = runner.addresses[-1][1]
+            if self.core.name not in TWO_PORTS:
+                return found
+            try:
+                await web.TCPSite(runner, host, found + 1).start()
+            except OSError:
+                await site.stop()
+                if port or attempt == PORT_TRIES - 1:
+                    raise
+            else:
+                return found
+        raise AssertionError("the last attempt raises")
 
     def hand_out(self, outs: list[Out]) -> None:
         """Queue frames on their connections; those for a connection that is gone are dropped."""
@@ -253,10 +274,11 @@ class Sims:
     @property
     def urls(self) -> dict[str, Urls]:
         """Base addresses by venue: Lighter's as its SDK wants them, Extended's with /api/v1 and its stream path."""
-        paths = {"lighter": ("", "/stream"), "extended": ("/api/v1", "/stream.extended.exchange/v1")}
+        paths = {"lighter": ("", "/stream"), "extended": ("/api/v1", "/stream.extended.exchange/v1"), DRIFT: ("", "")}
         return {
             name: Urls(
-                f"http://{self._host}:{server.port}{paths[name][0]}", f"ws://{self._host}:{server.port}{paths[name][1]}"
+                f"http://{self._host}:{server.port}{paths[name][0]}",
+                f"ws://{self._host}:{server.port + (name in TWO_PORTS)}{paths[name][1]}",
             )
             for name, server in self._servers.items()
         }
