@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import itertools
 import json
 import os
 import statistics
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from twinleg.core.amounts import Grid
@@ -103,15 +105,11 @@ def life(number: int) -> list[JournalRecord]:
     return made
 
 
-def rows(count: int) -> list[Record]:
+def rows(count: int) -> Iterator[Record]:
     """The first so many rows of a journal, trade after trade."""
-    found: list[Record] = []
-    number = 0
-    while len(found) < count:
-        number += 1
-        for one in life(number):
-            found.append(Record(len(found) + 1, one.at_ms, kind_of(one), one.trade_id, encode(one)))
-    return found[:count]
+    records = (one for number in itertools.count(1) for one in life(number))
+    for sequence, one in enumerate(itertools.islice(records, count), start=1):
+        yield Record(sequence, one.at_ms, kind_of(one), one.trade_id, encode(one))
 
 
 async def port(folder: Path, some: list[Record], alone: int) -> dict[str, float]:
@@ -178,19 +176,20 @@ def chained(some: list[Record]) -> float:
     return (time.process_time_ns() - began) / len(some)
 
 
-def folded(folder: Path, some: list[Record]) -> tuple[float, float]:
+def folded(folder: Path, count: int) -> tuple[float, float]:
     """Seconds to read and verify them all, and seconds to decode and fold them as well."""
     file = JournalFile.open_for_writing(folder)
-    for start in range(0, len(some), 1_000):
-        file.write(some[start : start + 1_000])
+    some = rows(count)
+    while group := list(itertools.islice(some, 1_000)):
+        file.write(group)
     began = time.perf_counter()
-    count = sum(1 for _ in file.records())
+    found = sum(1 for _ in file.records())
     read_s = time.perf_counter() - began
-    assert count == len(some)
+    assert found == count
     began = time.perf_counter()
     ledger = Ledger(decode(row.payload) for row in file.records())
     whole_s = time.perf_counter() - began
-    assert ledger.applied == len(some)
+    assert ledger.applied == count
     file.close()
     return read_s, whole_s
 
@@ -199,7 +198,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.journal", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="a tenth of it")
     share = 10 if parser.parse_args().quick else 1
-    some = rows(100_000 // share)
+    some = list(rows(100_000 // share))
     fold = 1_000_000 // share
     with tempfile.TemporaryDirectory() as folder:
         before_ms = bare(Path(folder))
@@ -208,7 +207,7 @@ def main() -> None:
         found["the disk alone: 40 KiB and a sync, before, p50 (ms)"] = before_ms
         found["the disk alone: 40 KiB and a sync, after, p50 (ms)"] = bare(Path(folder))
         found["chained checksum (ns per row)"] = chained(some)
-        read_s, whole_s = folded(Path(folder, "fold"), rows(fold))
+        read_s, whole_s = folded(Path(folder, "fold"), fold)
     found[f"{fold:,} rows read and verified (s)"] = read_s
     found[f"{fold:,} rows read, verified, decoded and folded (s)"] = whole_s
     print(json.dumps(found))
