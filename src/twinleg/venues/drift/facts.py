@@ -5,11 +5,13 @@ A Profile is all that tells one program from the other; no other room asks for a
 
 from __future__ import annotations
 
+import re
 from typing import Literal
 
 import msgspec
 
 from twinleg.core.messages import MarketStatus
+from twinleg.core.trading import TradingCapabilities
 from twinleg.core.venue import Capabilities, Limits
 from twinleg.venues.drift.chain import layout
 from twinleg.venues.drift.chain.instructions import Dialect
@@ -165,3 +167,87 @@ LIMITS = Limits(
 
 CLOCK_ADDRESS = address("SysvarC1ock11111111111111111111111111111111")
 CLOCK_BYTES = 40
+
+# Trading. Codes and rules: driftpy 0.8.89's IDL and the two programs' recorded answers, unless a source is named.
+
+ALLOW_FROZEN, PROFILE = "TWINLEG_DRIFT_ALLOW_FROZEN", "TWINLEG_DRIFT_PROFILE"
+
+AUCTION_MS = 2_000
+"""Our choice: how long a taker's price moves from the decision's to the limit."""
+AUCTION_SLOTS_MIN, AUCTION_SLOTS_MAX = 5, 180
+"""The program clamps to 180; a shorter one than it computes itself is raised."""
+ORDER_LIFE_MS_MIN = 5_000
+"""Our choice: `max_ts` is in whole seconds of a clock that is seconds off; what is past is skipped without a word."""
+CLOCK_SKEW_MS_MAX = 30_000
+"""Our choice: how far the chain's clock may be behind ours when it judges max_ts."""
+
+BLOCKHASH_SLOTS = 150
+"""A transaction is taken for so many blocks after its blockhash (Solana)."""
+BLOCKHASH_MS_MAX = 20_000
+"""Our choice: an older one is not signed with; at 200 ms a slot it still has a third of its life before it."""
+LINGERS_MS = 150_000
+"""Our choice: no node passes on a transaction for longer than its blockhash can live (150 slots of up to 1 s)."""
+
+ORDERS_MAX = 32
+"""Open orders of a sub-account."""
+NAMES_MAX = 2_000
+"""Our choice: orders whose byte, id and signature are remembered."""
+FILLS_SEEN_MAX = 8_192
+"""Our choice: fills remembered, so that each is told once."""
+
+SIGNATURES_PER_READ = 200
+"""Our choice, of at most 1,000 (getSignaturesForAddress)."""
+TRANSACTIONS_PER_READ = 20
+"""Our choice: transactions asked for in one batch."""
+
+COMPUTE_UNITS, COMPUTE_UNITS_TAKING = 200_000, 400_000
+"""Measured use: 5-75 thousand to place or cancel, up to 140 thousand to fill."""
+PRIORITY_MICRO_LAMPORTS = 10_000
+"""Our choice, 2,000 lamports an order; none at all is not viable on mainnet."""
+
+RETRY_AFTER_S = 5.0
+
+PREFLIGHT_FAILED = -32002
+RPC_REFUSALS = frozenset({PREFLIGHT_FAILED, -32003, -32013, -32600, -32601, -32602, -32700})
+"""The node did not take the transaction: its simulation failed, a signature or the request is wrong (agave's codes)."""
+CUSTOM_ERROR = re.compile(r'"Custom"\s*:\s*(\d{1,6})')
+INSTRUCTION_FALLBACK_NOT_FOUND = 101
+PROGRAM_ERRORS = {
+    101: "unknown instruction: the program is disabled, or another one",
+    102: "instruction cannot be read: another version of the program",
+    6003: "insufficient collateral",
+    6010: "no position",
+    6023: "price bands breached",
+    6024: "exchange paused",
+    6035: "invalid oracle",
+    6042: "invalid order",
+    6043: "max_ts",
+    6050: "immediate-or-cancel is not legal here",
+    6051: "post-only would cross",
+    6057: "post-only would cross the AMM",
+    6059: "order is too small",
+    6060: "too many open orders",
+    6062: "no such order",
+    6064: "reduce-only would increase",
+    6071: "user_order_id is in use",
+    6109: "order breaches the oracle's price limits",
+    6117: "the account is being liquidated",
+    6125: "the account is bankrupt",
+    6146: "market paused",
+    6212: "spot orders are disabled",
+    6252: "impossible fill",
+    6254: "the account may only reduce",
+    6350: "spot orders are disabled",
+    6358: "equity is below the account's floor",
+}
+
+TRADING = TradingCapabilities(
+    sequenced=False,
+    post_only=True,
+    modify=True,
+    cancel_all=True,
+    cancel_all_in_market=True,
+    dead_man_switch=False,
+    leverage=False,
+    expiry_ms_max=ORDER_LIFE_MS_MIN + CLOCK_SKEW_MS_MAX + 1_000,
+)
