@@ -15,6 +15,7 @@ from twinleg.core.orders import Holding, Leg, PositionForced, Side, State, Trade
 from twinleg.core.records import ForceSeen, Resolved, StateChanged, TradePlanned
 from twinleg.core.trading import ExecutionSeen
 from twinleg.runtime.accounts import Accounts, Upkeep
+from twinleg.runtime.books import Books
 from twinleg.runtime.reconcile import Terms
 from twinleg.runtime.streams import Doors
 
@@ -34,7 +35,8 @@ def accounts(ledger: Ledger) -> tuple[Accounts, Desk]:
     terms = Terms(grace_ms=1, every_ms=1, stale_ms=1, net_delta_max_usd=1.0)
     upkeep = Upkeep(balance_every_ms=1, reconcile=terms, leverage_of=lambda asset: 3.0)
     board = Board(lambda asset: cast("Any", None), lambda asset, one, other: True)
-    made = Accounts(board, ledger, Doors(cast("Any", None), SimClock(), SimDice()), upkeep, lambda *_: None)
+    nobody, clock = cast("Any", None), SimClock()
+    made = Accounts(board, Books(nobody, ledger, clock), Doors(nobody, clock, SimDice()), upkeep, lambda *_: None)
     desk = Desk()
     made.begin(cast("Any", desk))
     return made, desk

@@ -105,3 +105,12 @@ def test_venue_budget_follows_its_limits() -> None:
 def test_no_allowance_is_an_error() -> None:
     with pytest.raises(ValueError, match="0 per minute"):
         Bucket(0)
+
+
+def test_room_is_asked_for_without_spending_and_leaves_the_reserve() -> None:
+    bucket = Bucket(60, reserve=3)
+    assert (bucket.room(0, 12), bucket.room(0, 13)) == (True, False), "a burst of 15, 3 of it kept"
+    assert bucket.take(0, 10) == 0
+    assert (bucket.room(0, 2), bucket.room(0, 3)) == (True, False)
+    bucket.empty(0, 5.0)
+    assert not bucket.room(4_000_000_000, 1), "the venue said no for a while"

@@ -410,6 +410,9 @@ class TinyTrading:
     def fees(self, now_ms: int) -> AccountRead | None:
         return None
 
+    def funding_paid(self, now_ms: int) -> AccountRead:
+        return self._read("funding")
+
     def account_feeds(self, markets: Sequence[Market]) -> list[Feed]:
         return []
 

@@ -78,8 +78,8 @@ class Process(World):
         self.site, clock = site, site.clock
         upkeep = Upkeep(balance_every_ms=5_000, reconcile=TERMS, leverage_of=lambda asset: 3.0)
         doors = {venue: Doors(wire, clock, SimDice()) for venue, wire in site.wires.items()}
-        ledger = self.desk.ledger
-        self.accounts_kept = Accounts(self.board, ledger, doors["one"], upkeep, lambda *_: None)
+        books = Books(self.journal, self.desk.ledger, clock)
+        self.accounts_kept = Accounts(self.board, books, doors["one"], upkeep, lambda *_: None)
         self.gates = {
             venue: VenueGate(
                 Account(TinyTrading(exchange), self.board.facts, Lanes(("k0",), sequenced=exchange.sequenced), _never),
@@ -94,7 +94,7 @@ class Process(World):
         for gate in self.gates.values():
             self.accounts_kept.take(gate, Fence(), _no_runner)
         self.desk = Desk(
-            Books(self.journal, ledger, clock),
+            books,
             Gates(self.gates),
             clock,
             lambda plan: self.engine.quotes(plan),

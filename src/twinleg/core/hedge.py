@@ -175,7 +175,7 @@ def _next_attempt(move: Move, event: DeadlinePassed) -> None:
     if _stale(move, event):
         return
     doubt_ms = trade.plan.doubt_ms
-    if doubt_ms and any(event.at_ms < order.intent.deadline_ms + doubt_ms for order in trade.unanswered):
+    if doubt_ms and any(event.at_ms < order.intent.deadline_ms + doubt_ms for order in trade.in_doubt):
         attempt(move, trade.state, "fates are open", spent=trade.attempts_spent)
         return
     spent, wish = trade.attempts_spent + 1, None

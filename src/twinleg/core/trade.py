@@ -17,6 +17,7 @@ from twinleg.core.orders import (
     OrderStatus,
     OrderUnknown,
     State,
+    TimeInForce,
     TradePlan,
 )
 from twinleg.core.records import (
@@ -92,9 +93,14 @@ class Trade(msgspec.Struct, frozen=True):
         return [order for order in self.orders if not order.settled]
 
     @property
-    def unanswered(self) -> list[Order]:
-        """Orders that the venue has said nothing about: they may never have come."""
-        return [order for order in self.orders if order.status in (OrderStatus.SENT, OrderStatus.UNKNOWN)]
+    def in_doubt(self) -> list[Order]:
+        """Orders whose fate time alone brings to light: they may never have come, or are over and not seen to be."""
+        open_fates = (OrderStatus.SENT, OrderStatus.UNKNOWN)
+        return [
+            order
+            for order in self.unsettled
+            if order.status in open_fates or order.intent.time_in_force is TimeInForce.IOC
+        ]
 
     @property
     def flat(self) -> bool:

@@ -18,10 +18,11 @@ from typing import Any, NamedTuple, Protocol
 import msgspec
 
 from twinleg.core.board import Board
-from twinleg.core.ledger import Ledger
+from twinleg.core.funding import HOUR_MS
 from twinleg.core.messages import FeedHealth, MarketEvent, Refusal, StreamState
 from twinleg.core.orders import Leg, PositionForced
 from twinleg.core.pairs import Pair
+from twinleg.core.payments import bookings, owed
 from twinleg.core.reconcile import Kind
 from twinleg.core.trading import (
     IN_DOUBT,
@@ -29,11 +30,13 @@ from twinleg.core.trading import (
     BalanceSeen,
     ExecutionSeen,
     FeesSeen,
+    FundingPaid,
     Incident,
     LeverageSeen,
     TradingVenue,
 )
 from twinleg.runtime.account_reads import Unread
+from twinleg.runtime.books import Books
 from twinleg.runtime.dead_man import DeadMan
 from twinleg.runtime.desk import Desk
 from twinleg.runtime.gate import VenueGate
@@ -48,9 +51,13 @@ INCIDENT_MS = 60_000
 BALANCE_MISSED_MAX = 3
 """A balance older than this many of its intervals is not known."""
 FEES_EVERY_MS = 3_600_000
-FEES_RETRY_MS = 30_000
+FEES_RETRY_MS = 5_000
+ENTRY_REQUESTS = 4
+"""An entry's order, and what it takes to settle a doubt about it."""
 FORCED_KEPT = 10_000
 """Forced deals remembered: more than any listing shows."""
+PAID_AFTER_MS, PAID_RETRY_MS, PAID_MAX = 10_000, 30_000, 1_000
+"""Payments are asked for this long after their instant, again after that long, and so many are kept until booked."""
 UPKEEP_S = 1.0
 WAIT_S = 0.05
 NUMBERS_SINCE_MS = 1_767_225_600_000
@@ -92,13 +99,16 @@ class Post(NamedTuple):
 class Accounts:
     """See the head of this file. Made by wiring, which gives it the desk afterwards."""
 
-    def __init__(self, board: Board, ledger: Ledger, doors: Doors, upkeep: Upkeep, leverage_read: LeverageRead) -> None:
-        self._board, self._ledger, self._doors, self._upkeep = board, ledger, doors, upkeep
+    def __init__(self, board: Board, books: Books, doors: Doors, upkeep: Upkeep, leverage_read: LeverageRead) -> None:
+        self._board, self._books, self._doors, self._upkeep = board, books, doors, upkeep
+        self._ledger = books.ledger
         self._leverage_read = leverage_read
         self.posts: dict[str, Post] = {}
         self.balances: dict[str, BalanceSeen] = {}
         self._balance_ms: dict[str, int] = {}
         """When each was last told, by our clock."""
+        self._paid: deque[FundingPaid] = deque(maxlen=PAID_MAX)
+        """Told, and not looked at yet."""
         self.incidents: deque[Incident] = deque(maxlen=100)
         self._forced_ids: dict[str, None] = {}
         self.dead_men: dict[str, DeadMan] = {}
@@ -163,11 +173,19 @@ class Accounts:
         legs = [leg.market for leg in (pair.long, pair.short)]
         found = [markets[leg.key] for leg in legs if leg.key in markets]
         found += [one for asset, one in self.reconciler.refused_assets().items() if asset == pair.asset]
-        without = [leg.venue for leg in legs if leg.venue not in self.posts]
-        found += [Refusal("no_keys", f"there are no keys for {venue}") for venue in without]
+        found += [one for leg in legs if (one := self._unable(leg.venue)) is not None]
         if not found:
             found += [one for leg in legs if (one := self.leverages.against(leg, pair.asset)) is not None]
         return tuple(found)
+
+    def _unable(self, venue: str) -> Refusal | None:
+        """Why an entry there could not be seen through: nobody signs, or its orders would wait for the budget."""
+        post = self.posts.get(venue)
+        if post is None:
+            return Refusal("no_keys", f"there are no keys for {venue}")
+        if not post.gate.has_room(ENTRY_REQUESTS):
+            return Refusal("request_budget", f"{venue}'s request budget has no room for an entry", None, ENTRY_REQUESTS)
+        return None
 
     def external(self) -> dict[str, int]:
         """Signed lots by market that no trade of ours explains, as the venues last showed."""
@@ -214,6 +232,8 @@ class Accounts:
                 self._fees_known.add(event.venue)
             case LeverageSeen():
                 self.leverages.note(event)
+            case FundingPaid():
+                self._paid.append(event)
             case Incident(kind=kind, venue=venue) if kind == IN_DOUBT:
                 self._catch_up(venue)
             case Incident():
@@ -287,7 +307,7 @@ class Accounts:
 
     async def _keep(self, venue: str, gate: VenueGate) -> None:
         """Balance and fees, read now and again."""
-        clock, due_ms = self._doors.clock, 0
+        clock, due_ms, paid_due_ms = self._doors.clock, 0, 0
         while True:
             if self.leverages.failure is not None:
                 raise self.leverages.failure
@@ -297,7 +317,21 @@ class Accounts:
                 due_ms = now_ms + self._upkeep.balance_every_ms
             if now_ms >= self._fees_due_ms.get(venue, 0):
                 await self._ask_fees(venue, gate.venue, gate)
+            if now_ms >= paid_due_ms and owed(self._ledger, venue, HOUR_MS, now_ms - PAID_AFTER_MS):
+                await gate.read(gate.venue.funding_paid(now_ms))
+                paid_due_ms = now_ms + PAID_RETRY_MS
+            await self._book_paid()
             await clock.sleep(UPKEEP_S)
+
+    async def _book_paid(self) -> None:
+        """What the venues paid, to the trades it was paid for."""
+        while self._paid:
+            paid = self._paid.popleft()
+            market = self._board.facts.get(paid.market)
+            if market is not None:
+                price = self._board.reference_price(paid.market) or 0.0
+                interval_ms, now_ms = market.funding_interval_ms, self._doors.clock.wall_ms()
+                await self._books.persist(*bookings(self._ledger, paid, interval_ms, price, now_ms))
 
     async def _ask_fees(self, venue: str, trader: TradingVenue, gate: VenueGate) -> None:
         now_ms = self._doors.clock.wall_ms()

@@ -53,6 +53,11 @@ class Bucket:
         self._level -= weight * MINUTE_NS
         return 0
 
+    def room(self, now_ns: int, weight: int) -> bool:
+        """Whether so much could be spent now, the reserve left alone. Spends nothing."""
+        self._refill(now_ns)
+        return now_ns >= self._held_until_ns and self._level - self._reserve >= weight * MINUTE_NS
+
     def empty(self, now_ns: int, hold_s: float | None) -> None:
         """The venue refused for rate: everything is spent, and nothing comes back for `hold_s` (within HOLD_S_MAX)."""
         hold_s = HOLD_S_DEFAULT if hold_s is None else min(max(hold_s, 0.0), HOLD_S_MAX)

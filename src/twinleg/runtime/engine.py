@@ -116,7 +116,7 @@ class Engine:
             moved = board.apply(event)
             if moved:
                 self._judge(moved, event)
-            elif type(event) is FundingSettled:
+            elif type(event) is FundingSettled and self._obstacles is None:  # real accounts hear what they were paid
                 price = event.price or board.reference_price(event.market)
                 self.desk.settled(event, price, self.clock.wall_ms())
 

@@ -167,6 +167,10 @@ class VenueGate:
         """Whether it can be cancelled and read back."""
         return client_id in self._known
 
+    def has_room(self, requests: int) -> bool:
+        """Whether so many requests could leave at once, the reserve left alone."""
+        return self._sender.has_room(requests)
+
     @property
     def foreign(self) -> dict[str, int]:
         """See Lanes.foreign."""

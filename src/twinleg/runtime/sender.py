@@ -75,6 +75,10 @@ class Sender:
         if foreign:
             self._tell(FOREIGN_KEY, f"key {turn.lane.key}: {foreign} numbers are gone that we did not use")
 
+    def has_room(self, requests: int) -> bool:
+        """Whether the budget has room for so many at once."""
+        return self._budget.requests.room(self.doors.clock.mono_ns(), requests)
+
     async def warm(self) -> None:
         """Load what signing needs, on the signer's thread. Raises ValueError for keys that cannot sign."""
         await asyncio.get_running_loop().run_in_executor(self._signer, self.venue.prepare, self.now_ms)

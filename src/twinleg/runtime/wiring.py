@@ -15,7 +15,6 @@ from urllib.parse import urlsplit
 
 from twinleg.core.board import Board
 from twinleg.core.glance import Glance
-from twinleg.core.ledger import Ledger
 from twinleg.core.pairs import Limits
 from twinleg.core.trading import TradingVenue
 from twinleg.core.venue import Feed, Venue
@@ -247,6 +246,7 @@ async def build(
         journal = journal or await SqliteJournal.open(settings.journal_dir)
         undo.push_async_callback(journal.close)
         ledger = read_ledger(journal)
+        books = Books(journal, ledger, doors.clock)
         limits = limits_of(settings)
 
         def trades(asset: str, one: str, other: str) -> bool:
@@ -258,12 +258,11 @@ async def build(
         accounts, gate = None, cast("Gate", PaperVenue(board.facts, board.books, ledger))
         if settings.live:
             traders = await (take(board) if take is not None else _traders(settings, board, doors))
-            accounts = _accounts(settings, board, ledger, doors, traders, budgets)
+            accounts = _accounts(settings, board, books, doors, traders, budgets)
             gate = Gates({venue: post.gate for venue, post in accounts.posts.items()})
         equity = {} if settings.live else {venue.name: settings.paper_equity_usd for venue in venues}
         purse = Purse(board, equity, settings.leverage, accounts)
         engine: Engine
-        books = Books(journal, ledger, doors.clock)
         desk = Desk(books, gate, doors.clock, lambda plan: engine.quotes(plan), lambda plan: engine.unfit(plan))
         if accounts is not None:
             accounts.begin(desk)
@@ -308,7 +307,7 @@ def lease_folder() -> Path:
 
 
 def _accounts(
-    settings: Settings, board: Board, ledger: Ledger, doors: Doors, traders: list[Trader], budgets: dict[str, Budget]
+    settings: Settings, board: Board, books: Books, doors: Doors, traders: list[Trader], budgets: dict[str, Budget]
 ) -> Accounts:
     timeout_ms = int(settings.api_request_timeout * 1_000)
     terms = Terms(
@@ -322,7 +321,7 @@ def _accounts(
         reconcile=terms,
         leverage_of=lambda asset: effective_limits(settings, asset).leverage,
     )
-    accounts = Accounts(board, ledger, doors, upkeep, leverage_read)
+    accounts = Accounts(board, books, doors, upkeep, leverage_read)
     trusting = settings.lighter_nonce_manager == "optimistic"
     for venue, fence, signer in traders:
         lanes = Lanes(venue.lanes(), sequenced=venue.trading.sequenced, trusting=trusting)
