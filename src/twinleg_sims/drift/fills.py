@@ -27,10 +27,17 @@ class Filling:
     oracle: Price
     filler: bytes
     by_keeper: bool
+    auction_slots: int = 0
+    """How many slots of its auction an order is ahead."""
 
 
-def fill(call: Call, user_key: bytes, user: Record, order_id: int, filler: bytes | None = None) -> int:
-    """Fill what can be filled of an order; the base traded. `filler` None: the user itself. Raises ProgramError."""
+def fill(
+    call: Call, user_key: bytes, user: Record, order_id: int, filler: bytes | None = None, *, auction_percent: int = 0
+) -> int:
+    """Fill what can be filled of an order; the base traded. `filler` None: the user itself. Raises ProgramError.
+
+    `auction_percent`: how far into its auction an order is taken to be.
+    """
     order = next((order for order in positions.open_orders(user) if order["order_id"] == order_id), None)
     if order is None:
         call.log(f"Order does not exist {order_id}")
@@ -44,6 +51,7 @@ def fill(call: Call, user_key: bytes, user: Record, order_id: int, filler: bytes
         closing.cancel(call, user_key, user, order, Ending(Why.EXPIRED, Action.EXPIRE, who, by_keeper=by_keeper))
         return 0
     filling = Filling(call, user_key, user, order, market, call.price(market), who, by_keeper)
+    filling.auction_slots = order["auction_duration"] * min(auction_percent, 100) // 100
     funding.settle(call, user_key, user, market)
     amm.update(market, filling.oracle, call.clock.slot, call.clock.ts)
     if order["reduce_only"] and not _reducible(user, order):
@@ -80,7 +88,8 @@ def has_makers(call: Call, user_key: bytes, order: Record, position: int) -> boo
 def _against_amm(filling: Filling) -> int:
     call, order, market = filling.call, filling.order, filling.market
     long = order["direction"] == Direction.LONG
-    limit = auction.price_at(order, call.clock.slot, market["order_tick_size"], filling.oracle.price)
+    slot = call.clock.slot + filling.auction_slots
+    limit = auction.price_at(order, slot, market["order_tick_size"], filling.oracle.price)
     if not amm_available(call, order, market, filling.oracle):
         call.log("AMM cannot fill order: oracle not valid for immediate fills")
         return 0
@@ -174,7 +183,7 @@ def _against_makers(filling: Filling) -> int:
     call, order, market = filling.call, filling.order, filling.market
     long = order["direction"] == Direction.LONG
     tick, slot, oracle = market["order_tick_size"], call.clock.slot, filling.oracle.price
-    limit = auction.price_at(order, slot, tick, oracle)
+    limit = auction.price_at(order, slot + filling.auction_slots, tick, oracle)
     resting = []
     for key, user in call.users_after(4):
         if key == filling.user_key:

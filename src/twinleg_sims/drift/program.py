@@ -69,7 +69,8 @@ def _place_orders(call: Call) -> None:
 
 def _place_and_take(call: Call) -> None:
     params = _params(call)
-    condition = call.read.option(lambda: call.read.u(32))
+    optional = call.read.option(lambda: call.read.u(32))
+    condition, percent = (0, 100) if optional is None else (optional & 255, optional >> 8 & 255)
     if params.post_only != PostOnly.NONE:
         raise ProgramError(errors.INVALID_ORDER)
     user_key, user = call.metas[1].address, call.owned_user(1, 3)
@@ -81,7 +82,7 @@ def _place_and_take(call: Call) -> None:
     if call.profile.impossible_fill and _impossible(call, user_key, order, market):
         call.log("invalid fill. order is limit order, amm is not available and no makers present")
         raise ProgramError(errors.IMPOSSIBLE_FILL)
-    traded = fills.fill(call, user_key, user, order_id)
+    traded = fills.fill(call, user_key, user, order_id, auction_percent=percent)
     if order["order_id"] == order_id and order["status"] == Status.OPEN and params.immediate_or_cancel:
         closing.cancel(call, user_key, user, order)
     if (condition == 1 and not traded) or (condition == 2 and traded < wanted):
