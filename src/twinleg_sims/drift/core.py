@@ -67,6 +67,7 @@ class DriftCore:
         self._pubsub = PubSub(self.ledger)
         self._dlob_connections: set[int] = set()
         self._misbehave(world.now_ms)
+        self.ledger.changes = []
 
     def http(self, request: HttpRequest, now_ms: int) -> HttpReply:
         self._misbehave(now_ms)
