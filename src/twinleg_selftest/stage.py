@@ -15,19 +15,22 @@ import msgspec
 
 from twinleg.core.messages import Market
 from twinleg.core.trading import TradingVenue
-from twinleg.core.venue import Credential
+from twinleg.core.venue import Credential, Venue
 from twinleg.runtime.ports import Clock
 from twinleg.runtime.settings import Settings
 from twinleg.venues.extended.sign import TESTNET, Keys
 from twinleg.venues.extended.trading import ExtendedTrading
+from twinleg.venues.extended.venue import ExtendedVenue
 from twinleg.venues.lighter import facts
 from twinleg.venues.lighter.sign import Signer
 from twinleg.venues.lighter.trading import LighterTrading
+from twinleg.venues.lighter.venue import LighterVenue
 from twinleg_sims.account import Account
 from twinleg_sims.birth import Scale
 from twinleg_sims.extended.core import ExtendedCore
 from twinleg_sims.extended.facts import Conduct
 from twinleg_sims.faults import Fault, Faults, Faulty
+from twinleg_sims.lighter import facts as lighter_facts
 from twinleg_sims.lighter.core import LighterCore
 from twinleg_sims.lighter.gate import Setup, stand_in_hash
 from twinleg_sims.market import Liquidity
@@ -48,6 +51,9 @@ TRANSACTION_LIFE_MS = 6_000
 """How long the stand-in's transactions may arrive: minutes in truth, which would be spent waiting for proofs."""
 UNSIGNED = b64encode(bytes(80)).decode()
 EAGER_BPS = 25.0
+PREMIUM = 10
+"""How many times the standard budget of requests most trials have at Lighter: with the standard one a process that is
+started again every few seconds has no room for entries. One trial in four keeps to it."""
 LEVERAGE = 3
 """As the settings want it; the accounts have it already."""
 
@@ -59,7 +65,9 @@ class Stage:
         self.seed = seed
         self.world = World(seed, assets, start_ms, SMALL)
         self.faults = Faults(told)
-        self.lighter = LighterCore(self.world, self.faults, setup=Setup(signatures="none", rest_lag_ms=300))
+        self._tier = 1 if seed % 4 == 0 else PREMIUM
+        limits = lighter_facts.STANDARD.scaled(self._tier)
+        self.lighter = LighterCore(self.world, self.faults, limits, Setup(signatures="none", rest_lag_ms=300))
         self.extended = ExtendedCore(self.world, self.faults, conduct=Conduct(signatures=False))
         self._lighter_keys = self.lighter.open_account(AccountRequest(equity_usd=EQUITY_USD))
         self._extended_keys = self.extended.open_account(AccountRequest(equity_usd=EQUITY_USD))
@@ -75,6 +83,14 @@ class Stage:
             for market in self.world.markets(core.name):
                 core.accounts.set_leverage(self.accounts[core.name], market, PPM // LEVERAGE)
         self.settings = _settings(Random(f"{seed}:settings"))
+
+    def venues(self) -> list[Venue]:
+        """Their public sides for one incarnation, with the budget of our tier."""
+        lighter, extended = self.settings.lighter_endpoints(), self.settings.extended_endpoints()
+        found = LighterVenue(lighter.rest, lighter.stream)
+        requests = facts.LIMITS.requests_per_minute * self._tier
+        found.limits = msgspec.structs.replace(facts.LIMITS, requests_per_minute=requests)
+        return [found, ExtendedVenue(extended.rest, extended.stream)]
 
     def traders(self, markets: Mapping[str, Market], clock: Clock) -> list[TradingVenue]:
         """Our private sides for one incarnation."""

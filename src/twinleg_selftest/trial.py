@@ -267,7 +267,7 @@ class Trial:
         async def take(board: Board) -> list[Trader]:
             return [Trader(venue, Fence()) for venue in self.stage.traders(board.facts, doors.clock)]
 
-        system = await build(self.stage.settings, doors, journal=journal, take=take)
+        system = await build(self.stage.settings, doors, journal=journal, venues=self.stage.venues(), take=take)
         system.engine.desk.alerts = Alerts(self._alerted)
         running = asyncio.get_running_loop().create_task(system.run())
         operator = Operator(system, self.rules, self.network)

@@ -228,12 +228,14 @@ async def build(
     doors: Doors | None = None,
     *,
     journal: Journal | None = None,
+    venues: list[Venue] | None = None,
     take: Callable[[Board], Awaitable[list[Trader]]] | None = None,
 ) -> System:
     """Put a system together; nothing is connected before `run`. Paper in dry_run; in live mode real accounts.
 
-    `take` gives those who trade where the settings' keys do not. Raises JournalError, RecordError or LedgerError when
-    the journal cannot be opened or trusted, LiveRefusedError, and KeysError, NoAnswerError or LeaseError for accounts.
+    `venues` are those to watch and `take` gives those who trade, where the settings do not say. Raises JournalError,
+    RecordError or LedgerError when the journal cannot be opened or trusted, LiveRefusedError, and KeysError,
+    NoAnswerError or LeaseError for accounts.
     """
     if settings.live and take is None and (reasons := consent.missing(settings)):
         raise LiveRefusedError("\n".join(f"- {one.detail}" for one in reasons))
@@ -253,7 +255,7 @@ async def build(
             return settings.trades_asset(asset) and settings.trades_pair(one, other)
 
         board = Board(limits, trades)
-        venues = venues_of(settings)
+        venues = venues or venues_of(settings)
         budgets = {venue.name: Budget(venue.name, venue.limits) for venue in venues}
         accounts, gate = None, cast("Gate", PaperVenue(board.facts, board.books, ledger))
         if settings.live:
