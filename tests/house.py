@@ -65,8 +65,8 @@ PURE_IMPORTS = {
 }  # fmt: skip
 """All that core may import from outside. Venues may also read addresses (urllib.parse), and sign."""
 
-SIGNERS = {"extended": {"fast_stark_crypto"}, "lighter": {"lighter.signer_client"}}
-"""Each venue's own signer, from its official SDK."""
+SIGNERS = {"drift": set(), "extended": {"fast_stark_crypto"}, "lighter": {"lighter.signer_client"}}
+"""Each venue's own signer, from its official SDK; Drift's is its own (venues.drift.chain.ed25519)."""
 
 DISTRIBUTIONS = {"lighter": "lighter-sdk"}
 """What must be installed for a package that is not called as its distribution is."""

@@ -190,10 +190,15 @@ LINGERS_MS = 150_000
 
 ORDERS_MAX = 32
 """Open orders of a sub-account."""
-NAMES_MAX = 2_000
-"""Our choice: orders whose byte, id and signature are remembered."""
+SLOT_SILENT_MS = 10_000
+"""Our choice: a slot comes every 0.2-0.4 s; a node that tells none for so long tells nothing."""
+VANISHED_MS = 3_000
+"""Our choice: how long an order's end may be told after the account shows it gone."""
 FILLS_SEEN_MAX = 8_192
 """Our choice: fills remembered, so that each is told once."""
+
+FATE_BACK_MS = 300_000
+"""Our choice: how far before an order's end its transaction is looked for."""
 
 SIGNATURES_PER_READ = 200
 """Our choice, of at most 1,000 (getSignaturesForAddress)."""

@@ -64,6 +64,70 @@ class ManyAccounts(msgspec.Struct, gc=False):
     value: list[Account | None]
 
 
+class Params(msgspec.Struct, gc=False):
+    result: msgspec.Raw
+    subscription: int
+
+
+class Notice(msgspec.Struct, gc=False):
+    """A frame of the node's stream: an answer to a subscribe (`id`, `result`), or a notification (`params`)."""
+
+    id: int | None = None
+    result: int | None = None
+    method: str = ""
+    params: Params | None = None
+
+
+class LogsValue(msgspec.Struct, gc=False):
+    signature: str
+    logs: list[str]
+    err: msgspec.Raw = msgspec.Raw(b"null")
+
+    @property
+    def failed(self) -> bool:
+        return bytes(self.err) != b"null"
+
+
+class Logs(msgspec.Struct, gc=False):
+    context: Context
+    value: LogsValue
+
+
+class Blockhash(msgspec.Struct, gc=False):
+    blockhash: str
+
+
+class LatestBlockhash(msgspec.Struct, gc=False):
+    context: Context
+    value: Blockhash
+
+
+class SignatureRow(msgspec.Struct, gc=False, rename="camel"):
+    """A transaction that named the account, newest first. `block_time` in seconds."""
+
+    signature: str
+    slot: int
+    block_time: int | None = None
+    err: msgspec.Raw = msgspec.Raw(b"null")
+
+    @property
+    def failed(self) -> bool:
+        return bytes(self.err) != b"null"
+
+
+class Meta(msgspec.Struct, gc=False, rename="camel"):
+    log_messages: list[str] | None = None
+    err: msgspec.Raw = msgspec.Raw(b"null")
+
+
+class Transaction(msgspec.Struct, gc=False):
+    """`transaction` is (base64 text, "base64")."""
+
+    transaction: tuple[str, str]
+    meta: Meta
+    slot: int = 0
+
+
 class Level(msgspec.Struct, gc=False):
     price: Number
     size: Number
@@ -137,6 +201,12 @@ decode_trade = _TRADE.decode
 decode_funding = _FUNDING.decode
 decode_funding_row = _FUNDING_ROW.decode
 decode_reply = _REPLY.decode
+decode_notice = msgspec.json.Decoder(Notice).decode
+decode_slot = msgspec.json.Decoder(Context).decode
+decode_logs = msgspec.json.Decoder(Logs).decode
+decode_blockhash = msgspec.json.Decoder(LatestBlockhash).decode
+decode_signatures = msgspec.json.Decoder(list[SignatureRow]).decode
+decode_transaction = msgspec.json.Decoder(Transaction | None).decode
 
 
 def call(number: int, method: str, *params: object) -> dict[str, object]:

@@ -89,6 +89,8 @@ class Order(NamedTuple):
 ORDER_OPEN = 1
 SPOT, PERP = 0, 1
 LONG, SHORT = 0, 1
+BORROW = 1
+"""Of a spot position's balance_type."""
 
 
 class User(NamedTuple):

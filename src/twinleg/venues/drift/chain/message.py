@@ -118,3 +118,36 @@ def _short(number: int) -> bytes:
     if number < 0x80:
         return bytes((number,))
     return bytes((number & 0x7F | 0x80,)) + _short(number >> 7)
+
+
+def budget_in(wire: bytes) -> tuple[bytes, int, int] | None:
+    """(payer, compute units, price per unit) of a signed transaction that begins with a budget, None for others."""
+    signatures = wire[0] if wire else 0
+    at = 1 + signatures * SIGNATURE_BYTES + 4
+    if not 0 < signatures < 0x80 or len(wire) < at or not wire[at - 4] & 0x80:
+        return None
+    count, at = _long(wire, at)
+    keys = [wire[at + i * KEY_BYTES : at + (i + 1) * KEY_BYTES] for i in range(count)]
+    calls, at = _long(wire, at + (count + 1) * KEY_BYTES)
+    found: dict[int, int] = {}
+    for _ in range(min(calls, 2)):
+        program = wire[at] if at < len(wire) else 255
+        accounts, at = _long(wire, at + 1)
+        size, at = _long(wire, at + accounts)
+        data, at = wire[at : at + size], at + size
+        if program < len(keys) and keys[program] == COMPUTE_BUDGET and data:
+            found[data[0]] = int.from_bytes(data[1:], "little")
+    return (keys[0], found[2], found[3]) if found.keys() == {2, 3} else None
+
+
+def _long(wire: bytes, at: int) -> tuple[int, int]:
+    """A length and the place after it; nothing there is a length of zero."""
+    number = shift = 0
+    while at < len(wire) and shift < 21:
+        byte = wire[at]
+        at += 1
+        number |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            break
+        shift += 7
+    return number, at
