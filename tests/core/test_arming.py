@@ -279,7 +279,7 @@ def test_a_crash_after_firing_is_an_entry_wherever_the_records_end(durable: int)
     ledger = Ledger([ARMED])
     account = ledger.apply(PLANNED)
     assert account is not None
-    entered = entering(account.trade, PLANNED.at_ms)
+    entered = entering(PLANNED.plan, PLANNED.at_ms)
     ledger.apply(entered)
     assert account.trade.state is State.ENTERING
     assert account.trade.due_ms == PLANNED.at_ms + PLAN.unhedged_ms_max
@@ -335,9 +335,8 @@ def test_records_of_armed_entries_that_contradict_each_other_are_refused() -> No
 
 
 def test_the_story_of_an_armed_trade_knows_its_orders() -> None:
-    account = Ledger([ARMED, PLANNED]).trades["T000007"]
     fill = FillSeen(trade_id="T000007", fill=Filled(LONG, "f1", 200_000, 9, 0, 4_100), at_ms=4_100)
-    told = story("T000007", [ARMED, PLANNED, entering(account.trade, 4_000), fill])
+    told = story("T000007", [ARMED, PLANNED, entering(PLANNED.plan, 4_000), fill])
     assert told is not None
     assert [one.client_id for one in told.orders] == [LONG, SHORT]
     assert [turn.state for turn in told.turns] == ["planned", "entering"]

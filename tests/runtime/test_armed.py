@@ -18,7 +18,8 @@ from twinleg.core.orders import Intent, OrderStatus, State
 from twinleg.core.pairs import Limits, Pair
 from twinleg.core.records import Armed, Control, IntentMade, JournalRecord, TradePlanned, Voided, decode
 from twinleg.runtime.arming import ARMED_MS, READY_MS, REARM_MS, Arming
-from twinleg.runtime.engine import ENTRY_EVERY_MS, Conduct, Engine
+from twinleg.runtime.engine import Conduct, Engine
+from twinleg.runtime.ports import JournalError
 
 pytestmark = pytest.mark.usefixtures("leaves_nothing")
 
@@ -247,21 +248,34 @@ async def test_it_is_let_go_when_nothing_may_be_opened(tmp_path: Path, how: str)
         assert one.counts.get("fired") is None
 
 
-async def test_while_the_journal_fails_nothing_armed_is_sent(tmp_path: Path) -> None:
+async def test_what_is_sent_as_the_journal_fails_is_written_when_it_can_be(tmp_path: Path) -> None:
+    """Its intents are on disk."""
     async with ready(tmp_path) as one:
         await one.sees(NEAR)
+        one.made.levels[ONE.key] = ALMOST
+        one.made.shows()
+        assert one.gate.count("submit") == 2
         one.made.journal.fault = "the disk is full"
-        await one.sees(ENOUGH, beats=3)
-        assert one.gate.count("submit") == 0
-        assert one.counts == {"armed": 1, "wrong: the journal fails": 1}
+        await one.sees(ALMOST, beats=10)
+        assert one.made.engine.blocked[0].code == "journal"
+        assert [type(record) for record in one.records()] == [Armed]
         one.made.journal.fault = None
         while one.made.desk._inbox or one.made.desk.trouble is not None:
             await one.made.clock.advance(0.1)
             await asyncio.sleep(0.001)
-        await one.made.clock.advance(1)
-        await one.sees(ENOUGH, beats=ENTRY_EVERY_MS // 50 + 40)
+        await one.sees(ALMOST, beats=20)
         assert one.made.states == [State.HEDGED]
-        assert one.made.desk.ledger.armed == {}
+        assert [type(record) for record in one.records()][:2] == [Armed, TradePlanned]
+
+
+async def test_while_the_journal_fails_nothing_armed_is_sent(tmp_path: Path) -> None:
+    async with ready(tmp_path) as one:
+        await one.sees(NEAR)
+        one.made.journal.fault = "the disk is full"
+        one.made.desk._books._in_trouble(JournalError("the disk is full"))
+        await one.sees(ENOUGH, beats=3)
+        assert one.gate.count("submit") == 0
+        assert one.counts == {"armed": 1, "blocked": 1}
 
 
 async def test_a_crash_while_armed_waits_for_proof_and_sends_nothing(tmp_path: Path) -> None:

@@ -20,10 +20,12 @@ from twinleg.core.pairs import Limits, Pair
 from twinleg.core.records import Armed, StateChanged
 from twinleg.core.trade import Trade
 
-REACH_BPS = 1.5
+REACH_BPS = 0.75
+"""A book that moves as a whole brings half of it as edge (edge.CONVERGENCE_SHARE), and takes all of it off the bound:
+from further away nothing that is armed would still fit."""
 SIZE_PERCENT = 98
 """Of what is approved at arming: sizes are approved in USD, and prices move."""
-BOUND_SHARE = 2
+BOUND_SHARE = 3
 """One in so many parts of the way from the price to the approved bound."""
 
 
@@ -112,13 +114,13 @@ def taken_up(armed: Armed, plan: TradePlan) -> TradePlan:
     )
 
 
-def entering(trade: Trade, at_ms: int) -> StateChanged:
-    """Where a trade stands that was taken up."""
+def entering(plan: TradePlan, at_ms: int) -> StateChanged:
+    """Where a trade stands that was taken up: as core.trade.fired has it."""
     return StateChanged(
-        trade_id=trade.plan.trade_id,
+        trade_id=plan.trade_id,
         state=State.ENTERING,
         attempts_spent=0,
-        due_ms=trade.due_ms,
+        due_ms=at_ms + plan.unhedged_ms_max,
         exit_reason=None,
         because="started, as armed",
         at_ms=at_ms,

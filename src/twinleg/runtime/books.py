@@ -14,6 +14,7 @@ from twinleg.runtime.ports import Clock, Journal, JournalError
 LOG = logging.getLogger("twinleg.books")
 
 JOURNAL_RETRY_S = 0.5
+HEAD_START_S = 0.001
 
 
 def read_ledger(journal: Journal) -> Ledger:
@@ -37,13 +38,16 @@ class Books:
     def append(self, record: JournalRecord) -> int:
         """Into the journal's queue and the ledger; its sequence. Raises JournalError when the journal does not take it,
         and then neither has it."""
-        try:
-            sequence = self._journal.append(record.at_ms, kind_of(record), record.trade_id, encode(record))
-        except JournalError as error:
-            self._in_trouble(error)
-            raise
+        sequence = self._queue(record)
         self.ledger.apply(record)
         return sequence
+
+    def apply_first(self, *records: JournalRecord) -> Pending:
+        """Into the ledger now, and HEAD_START_S after `durable` was asked into the journal: for facts that what is done
+        next need not have on disk. Else the journal's thread would take the interpreter from the bytes that leave."""
+        for record in records:
+            self.ledger.apply(record)
+        return Pending(deque(records), applied=True)
 
     def begin(self, records: Sequence[JournalRecord]) -> Pending:
         """As many of them as the journal takes now; `durable` sees to the rest."""
@@ -54,6 +58,8 @@ class Books:
 
     async def durable(self, pending: Pending) -> None:
         """Return once all of them are on disk, however long the journal is in trouble."""
+        if pending.applied:
+            await self._clock.sleep(HEAD_START_S)
         while pending.waiting or pending.sequence is not None:
             try:
                 self._append_all(pending)
@@ -75,9 +81,17 @@ class Books:
         self.trouble = None
 
     def _append_all(self, pending: Pending) -> None:
+        append = self._queue if pending.applied else self.append
         while pending.waiting:
-            pending.sequence = self.append(pending.waiting[0])
+            pending.sequence = append(pending.waiting[0])
             pending.waiting.popleft()
+
+    def _queue(self, record: JournalRecord) -> int:
+        try:
+            return self._journal.append(record.at_ms, kind_of(record), record.trade_id, encode(record))
+        except JournalError as error:
+            self._in_trouble(error)
+            raise
 
     def _in_trouble(self, error: JournalError) -> None:
         if self.trouble is None:
@@ -86,12 +100,13 @@ class Books:
 
 
 class Pending:
-    """Records on their way: `waiting` are those that the journal has not taken yet, `sequence` is the last it has."""
+    """Records on their way: `waiting` are those that the journal has not taken yet, `sequence` is the last it has.
+    `applied`: the ledger has them all already."""
 
-    __slots__ = ("sequence", "waiting")
+    __slots__ = ("applied", "sequence", "waiting")
 
-    def __init__(self, waiting: deque[JournalRecord]) -> None:
-        self.waiting = waiting
+    def __init__(self, waiting: deque[JournalRecord], *, applied: bool = False) -> None:
+        self.waiting, self.applied = waiting, applied
         self.sequence: int | None = None
 
     @property

@@ -127,23 +127,18 @@ class Desk:
         Plan and first intents go to the journal in one go, and its orders are prepared meanwhile.
         """
         plan = plan_trade(self.next_trade_id(), approved, pair, budgets)
-        account = self._plan(TradePlanned(at_ms=now_ms, plan=plan, terms=terms_of(approved, approved.common_lots)))
-        if account is None:
-            return None
-        self._tell(self._begin(account, Started(plan.trade_id, now_ms)))
-        return plan.trade_id
-
-    def _plan(self, planned: TradePlanned) -> TradeAccount | None:
-        """A new trade; None while the journal fails."""
         try:
-            self._books.append(planned)
+            self._books.append(TradePlanned(at_ms=now_ms, plan=plan, terms=terms_of(approved, approved.common_lots)))
         except JournalError:
             self._tell(TryAgain())
             return None
-        plan = planned.plan
+        self._opened(plan)
+        self._tell(self._begin(self.ledger.trades[plan.trade_id], Started(plan.trade_id, now_ms)))
+        return plan.trade_id
+
+    def _opened(self, plan: TradePlan) -> None:
         self.executed += 1
         LOG.info("%s: %s long %s short %s", plan.trade_id, plan.asset, plan.long.market, plan.short.market)
-        return self.ledger.trades[plan.trade_id]
 
     def arm(self, armed: Armed) -> Pending:
         """Make an entry durable in its turn, and get its orders ready. Nothing leaves."""
@@ -162,19 +157,16 @@ class Desk:
             self._gate.drop(intent.client_id, now_ms)
         self._write(armed.plan, Voided(trade_id=armed.trade_id, reason=reason, at_ms=now_ms))
 
-    def fire(self, armed: Armed, planned: TradePlanned) -> bool:
-        """Send both orders of what is armed and durable, with nothing awaited; False, and nothing is sent, while the
-        journal fails. What is written here becomes durable meanwhile: without it a restart finds `armed`, and asks."""
-        account = self._plan(planned)
-        if account is None:
-            return False
+    def fire(self, armed: Armed, planned: TradePlanned) -> None:
+        """Send both orders of what is armed and durable, with nothing awaited or written before. What is written after
+        becomes durable meanwhile: without it a restart finds `armed`, and asks."""
         for intent in armed.intents:
             self._gate.submit(intent, planned.at_ms)
-        entered = entering(account.trade, planned.at_ms)
+        entered = entering(planned.plan, planned.at_ms)
         assert entered.due_ms is not None, "an entry has a clock"
         self._due_ms[armed.trade_id] = entered.due_ms
-        self._write(planned.plan, entered)
-        return True
+        self._tell(Step(planned.plan, (), self._books.apply_first(planned, entered)))
+        self._opened(planned.plan)
 
     def _write(self, plan: TradePlan, record: JournalRecord) -> Pending:
         """A fact that no step found; the worker sees to it."""
