@@ -175,6 +175,22 @@ def journal(*, quick: bool) -> None:
         print(f"  {name:72} {value:11,.2f}")
 
 
+def entry(*, quick: bool) -> None:
+    """The gate alone, then the whole way with and without traffic in the background."""
+    fewer = ["--orders", "60" if quick else "200"]
+    pinned = [*fewer, "--core", str(CLIENT_CORE)]
+    print("\nAn order, from the gate to the venue")
+    _lines(python("bench.entry", *pinned))
+    for rate in (0, int(LATENCY_RATE)):
+        print(f"\nAn entry, from the tick to both legs' bytes, {rate:,} msg/s in the background")
+        _lines(python("bench.legs", *pinned, "--other-core", str(SERVER_CORE), "--rate", str(rate)))
+
+
+def _lines(figures: dict[str, Any]) -> None:
+    for name, value in figures.items():
+        print(f"  {name:72} {value:11,.1f}")
+
+
 def startup() -> None:
     times = []
     for _ in range(7):
@@ -187,7 +203,9 @@ def startup() -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="make bench")
     parser.add_argument("--quick", action="store_true", help="one run of each")
-    parser.add_argument("--only", choices=["throughput", "latency", "steady", "books", "scan", "journal", "startup"])
+    parser.add_argument(
+        "--only", choices=["throughput", "latency", "steady", "books", "scan", "journal", "entry", "startup"]
+    )
     options = parser.parse_args()
     runs = 1 if options.quick else 3
     parts = {
@@ -197,6 +215,7 @@ def main() -> None:
         "books": books,
         "scan": lambda: print("\nJudging", *(f"\n  {k:72} {v:8.2f}" for k, v in python("bench.scan").items())),
         "journal": lambda: journal(quick=options.quick),
+        "entry": lambda: entry(quick=options.quick),
         "startup": startup,
     }
     for name, part in parts.items():

@@ -44,7 +44,7 @@ LIMITS = Limits(
     inflated_bytes_max=1,
     silence_ms_max=1,
 )
-Row = tuple[float, float]
+Row = tuple[float, ...]
 WARM = 20
 """Orders left out at the start."""
 READY_S = 0.004
@@ -111,12 +111,12 @@ def market(venue: str) -> Market:
     )  # fmt: skip
 
 
-def traders(url: str, markets: dict[str, Market]) -> dict[str, Lighter | Extended]:
+def traders(urls: dict[str, str], markets: dict[str, Market]) -> dict[str, Lighter | Extended]:
     stream = "ws://127.0.0.1:1"
     keys = Keys(vault=10_002, private_key=STARK_KEY, api_key=Credential("0b6f1c5e9a7d4e3f8c2b1a0d9e8f7a6b"))
     return {
-        "lighter": Lighter(url, stream, Signer(7, 304, {4: KEY, 5: KEY}), markets),
-        "extended": Extended(url, stream, keys, markets),
+        "lighter": Lighter(urls["lighter"], stream, Signer(7, 304, {4: KEY, 5: KEY}), markets),
+        "extended": Extended(urls["extended"], stream, keys, markets),
     }
 
 
@@ -166,7 +166,7 @@ def figures(name: str, rows: list[Row]) -> dict[str, float]:
 async def main(orders: int, port: int) -> dict[str, float]:
     markets = {f"{venue}:ETH": market(venue) for venue in ("lighter", "extended")}
     found: dict[str, float] = {}
-    for name, venue in traders(f"http://127.0.0.1:{port}", markets).items():
+    for name, venue in traders(dict.fromkeys(("lighter", "extended"), f"http://127.0.0.1:{port}"), markets).items():
         for ahead in (True, False):
             rows = await measure(venue, markets, orders, ahead=ahead)
             found |= figures(f"{name}, {'signed ahead' if ahead else 'signed after'}", rows)
@@ -179,10 +179,10 @@ if __name__ == "__main__":
     parser.add_argument("--core", type=int, default=None)
     parser.add_argument("--serve", action="store_true")
     options = parser.parse_args()
-    if options.serve:
-        serve()
     if options.core is not None:
         os.sched_setaffinity(0, {options.core})
+    if options.serve:
+        serve()
     command = [sys.executable, "-m", "bench.entry", "--serve"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
         assert server.stdout is not None

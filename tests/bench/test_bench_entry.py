@@ -11,10 +11,23 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 
 
-def test_every_order_is_timed() -> None:
+def told(*command: str) -> dict[str, float]:
     environment = {**os.environ, "PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{ROOT}"}
-    command = [sys.executable, "-m", "bench.entry", "--orders", "30"]
-    done = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, check=True)
-    figures = json.loads(done.stdout)
+    line = [sys.executable, "-m", *command]
+    done = subprocess.run(line, env=environment, cwd=ROOT, capture_output=True, text=True, check=True)
+    figures: dict[str, float] = json.loads(done.stdout)
+    return figures
+
+
+def test_every_order_is_timed() -> None:
+    figures = told("bench.entry", "--orders", "30")
     assert len(figures) == 16
     assert min(figures.values()) > 0
+
+
+def test_every_entry_is_timed_armed_and_not() -> None:
+    figures = told("bench.legs", "--orders", "25", "--rate", "500")
+    assert len(figures) == 27
+    assert figures["armed, of that the commit, p99 (us)"] == 0 < figures["ordinary, of that the commit, p50 (us)"]
+    assert figures["armed, decision to the first byte, p50 (us)"] > 0
+    assert figures["background (messages/s)"] > 200
