@@ -12,14 +12,17 @@ from dataclasses import asdict, dataclass
 
 import msgspec
 
+from twinleg_sims.drift.core import DriftCore
+from twinleg_sims.drift.core import Setup as DriftSetup
+from twinleg_sims.drift.profile import PROFILES
 from twinleg_sims.extended import facts as extended_facts
 from twinleg_sims.extended.core import ExtendedCore
-from twinleg_sims.fault_kinds import KINDS, PUBLIC_KINDS
+from twinleg_sims.fault_kinds import DRIFT_KINDS, KINDS, PUBLIC_KINDS
 from twinleg_sims.faults import Faults
 from twinleg_sims.lighter import facts as lighter_facts
 from twinleg_sims.lighter.core import LighterCore
 from twinleg_sims.lighter.gate import Setup
-from twinleg_sims.listings import ASSETS_MAX, VENUES
+from twinleg_sims.listings import ASSETS_MAX, DRIFT, VENUES
 from twinleg_sims.protocol import AccountError, AccountRequest, Core
 from twinleg_sims.server import running
 from twinleg_sims.world import World
@@ -64,13 +67,18 @@ def _settings() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m twinleg_sims",
         description=__doc__,
-        epilog="Faults: " + "; ".join(f"{kind}: {effect}" for kind, effect in KINDS.items()),
+        epilog="Faults: " + "; ".join(f"{kind}: {effect}" for kind, effect in DRIFT_KINDS.items()),
     )
     parser.add_argument("--seed", type=int, default=7, help="the world's seed (7)")
     parser.add_argument("--assets", type=int, default=40, help=f"how many assets, 1 to {ASSETS_MAX} (40)")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (127.0.0.1)")
     parser.add_argument(
         "--port-base", type=int, default=9100, help="Lighter's port, Extended's is the next; 0 = any free"
+    )
+    parser.add_argument(
+        "--drift",
+        choices=sorted(PROFILES),
+        help="serve this program's chain, too: its node on the second port after Lighter's, its streams on the third",
     )
     parser.add_argument("--speed", type=float, default=1.0, help="virtual seconds per second (1)")
     parser.add_argument("--rate-limits", choices=("real", "off"), default="real", help="the venues' request budgets")
@@ -138,7 +146,7 @@ def _account(cores: list[Core], text: str) -> dict[str, object]:
 async def _serve(settings: argparse.Namespace, served: Served) -> None:
     world = served.world
     base = settings.port_base
-    ports = {venue: base + position if base else 0 for position, venue in enumerate(VENUES)}
+    ports = {venue: base + position if base else 0 for position, venue in enumerate((*VENUES, DRIFT))}
     stopped = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
@@ -169,10 +177,13 @@ def _cores(world: World, faults: Faults, settings: argparse.Namespace) -> list[C
     lighter = lighter_facts.STANDARD if real else lighter_facts.NO_LIMITS
     extended = extended_facts.STANDARD if real else extended_facts.NO_LIMITS
     setup = Setup(settings.chain_id, settings.verify_signatures, settings.rest_lag_ms)
-    return [
+    cores: list[Core] = [
         LighterCore(world, faults, lighter.scaled(settings.speed), setup),
         ExtendedCore(world, faults, extended.scaled(settings.speed)),
     ]
+    if settings.drift:
+        cores.append(DriftCore(world, faults, DriftSetup(PROFILES[settings.drift])))
+    return cores
 
 
 if __name__ == "__main__":

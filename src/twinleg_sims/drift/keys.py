@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, lru_cache
 from hashlib import sha256
+
+from twinleg_sims.drift import ed25519
 
 ALPHABET = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
 _VALUES = {letter: value for value, letter in enumerate(ALPHABET)}
-_FIELD = 2**255 - 19
-_CURVE_D = -121665 * pow(121666, _FIELD - 2, _FIELD) % _FIELD
 KEY_BYTES = 32
 SIGNATURE_BYTES = 64
 
@@ -48,11 +48,12 @@ def discriminator(kind: str, name: str) -> bytes:
     return sha256(f"{kind}:{name}".encode()).digest()[:8]
 
 
+@lru_cache(65_536)
 def derived(program: bytes, *seeds: bytes) -> bytes:
     """The address that `program` owns for these seeds: the first that is no curve point, counting the bump down."""
     for bump in range(255, -1, -1):
         found = sha256(b"".join(seeds) + bytes([bump]) + program + b"ProgramDerivedAddress").digest()
-        if not _on_curve(found):
+        if not ed25519.on_curve(found):
             return found
     raise AssertionError("one of 256 is off the curve")
 
@@ -60,12 +61,3 @@ def derived(program: bytes, *seeds: bytes) -> bytes:
 def made_up(*names: object) -> bytes:
     """A key for something nobody signs for, the same for the same names."""
     return sha256("/".join(map(str, names)).encode()).digest()
-
-
-def _on_curve(raw: bytes) -> bool:
-    y = int.from_bytes(raw, "little") & (2**255 - 1)
-    if y >= _FIELD:
-        return False
-    square = y * y % _FIELD
-    ratio = (square - 1) * pow(_CURVE_D * square + 1, _FIELD - 2, _FIELD) % _FIELD
-    return ratio == 0 or pow(ratio, (_FIELD - 1) // 2, _FIELD) == 1

@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from hashlib import sha256
 
-from Crypto.Signature import eddsa
-
+from twinleg_sims.drift import ed25519
 from twinleg_sims.drift.genesis import token_account
 from twinleg_sims.drift.keys import derived, key, to_base58
 from twinleg_sims.drift.layout import Record
@@ -45,7 +44,7 @@ class Members:
             raise AccountError(f"an equity from 0 up, and at most {MEMBERS_MAX} accounts")
         words = f"{self._seed}:{self._ledger.profile.name}:{len(self.all)}:{asked.name}"
         private = sha256(words.encode()).digest()
-        authority = eddsa.import_private_key(private).public_key().export_key(format="raw")
+        authority = ed25519.public_key(private)
         profile, ledger = self._ledger.profile, self._ledger
         address = profile.user_key(authority)
         user = Record(profile.user, profile.blank(profile.user))

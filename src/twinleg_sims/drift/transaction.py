@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from Crypto.Signature import eddsa
-
+from twinleg_sims.drift import ed25519
 from twinleg_sims.drift.borsh import EndError, Reader
 from twinleg_sims.drift.call import Meta
 from twinleg_sims.drift.keys import KEY_BYTES, SIGNATURE_BYTES
@@ -56,7 +55,7 @@ class Transaction:
     def verified(self) -> bool:
         """Whether every signer signed these very words."""
         return len(self.signatures) == self.signers and all(
-            _signed(self.message, signature, signer)
+            ed25519.verifies(signer, self.message, signature)
             for signature, signer in zip(self.signatures, self.keys, strict=False)
         )
 
@@ -171,11 +170,3 @@ def _short(read: Reader) -> int:
         if not byte & 0x80:
             return value
     raise EndError
-
-
-def _signed(message: bytes, signature: bytes, signer: bytes) -> bool:
-    try:
-        eddsa.new(eddsa.import_public_key(signer), "rfc8032").verify(message, signature)
-    except ValueError:
-        return False
-    return True

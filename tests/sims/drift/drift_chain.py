@@ -7,9 +7,9 @@ from base64 import b64encode
 from typing import Any
 
 import msgspec
-from Crypto.Signature import eddsa
 
 from twinleg_sims.birth import Scale
+from twinleg_sims.drift import ed25519
 from twinleg_sims.drift.call import Meta
 from twinleg_sims.drift.core import DriftCore, Setup
 from twinleg_sims.drift.genesis import TERMS, oracle_key
@@ -62,7 +62,7 @@ class Client:
         self.user_key = key(opened["user"])
         self.authority = key(opened["authority"])
         self.opened = opened
-        self._private = eddsa.import_private_key(from_base58(opened["private_key"])[:32])
+        self._private = from_base58(opened["private_key"])[:32]
 
     def place(self, **words: int) -> str:
         return self.send("place_perp_order", order(**words) + self.chain.tail)
@@ -85,7 +85,7 @@ class Client:
         blockhash = key(found["value"]["blockhash"])
         data = discriminator("global", name) + words
         message = compiled(metas, self.chain.profile.program, data, blockhash, bytes(64))[65:]
-        return b"\1" + eddsa.new(self._private, "rfc8032").sign(message) + message
+        return b"\1" + ed25519.signed(self._private, message) + message
 
     def metas(self, *more: bytes, stats: bool = False) -> list[Meta]:
         """State, user, (its stats,) authority, then every oracle and market."""
