@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import msgspec
@@ -9,7 +10,7 @@ import pytest
 from test_doubts import ends, kinds_sent
 from tiny_venue import LIFE_MS, LIMITS, TinyWorld
 
-from twinleg.core.orders import OrderDone
+from twinleg.core.orders import OrderDone, TimeInForce
 from twinleg.runtime.account_reads import Unread
 from twinleg.runtime.known import LAG_MS
 
@@ -88,6 +89,16 @@ async def test_while_the_venue_tells_no_number_nothing_is_proven() -> None:
         assert (ends(world), kinds_sent(world)) == ([], [])
 
 
+async def test_what_rests_nowhere_is_not_cancelled() -> None:
+    async with TinyWorld() as world:
+        world.gate.expect(world.intent())
+        world.gate.expect(world.intent(2, time_in_force=TimeInForce.POST_ONLY))
+        for name in ("T000001-long-0", "T000002-long-0"):
+            world.gate.cancel(name, world.now_ms)
+        await world.live(1.0)
+        assert [(one["kind"], one["client"]) for one in world.wire.sent] == [("cancel", "T000002-long-0")]
+
+
 async def test_nothing_is_sent_for_orders_that_are_over() -> None:
     async with TinyWorld() as world:
         world.gate.expect(world.intent(), over=True)
@@ -116,8 +127,11 @@ async def test_asking_again_and_again_leaves_a_small_budget_to_others() -> None:
         for _ in range(20):
             world.gate.cancel("T000001-long-0", world.now_ms)
             world.gate.query("T000001-long-0", world.now_ms)
-            await world.live(3.0)
-            others += not isinstance(await world.gate.read(world.trading.balance(world.now_ms)), Unread)
+            await world.live(2.0)
+            reading = asyncio.ensure_future(world.gate.read(world.trading.balance(world.now_ms)))
+            await world.live(1.0)
+            others += reading.done() and not isinstance(reading.result(), Unread)
+            reading.cancel()
             if ends(world):
                 break
         assert ends(world) == [("never arrived", 0)]

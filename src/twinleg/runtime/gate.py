@@ -131,7 +131,7 @@ class VenueGate:
     def cancel(self, client_id: str, now_ms: int) -> None:  # noqa: ARG002 (as above)
         """Take back what rests, see Pace. That it is over comes from the account, never from this reply."""
         self._known[client_id].unwanted = True
-        if self._known[client_id].cancels.may(self._doors.clock.mono_ns()):
+        if self._known[client_id].worth_cancelling(self._doors.clock.mono_ns()):
             self._start(self._cancel(self._known[client_id]))
 
     def query(self, client_id: str, now_ms: int) -> None:  # noqa: ARG002 (as above)

@@ -6,7 +6,7 @@ import asyncio
 
 import msgspec
 
-from twinleg.core.orders import Intent
+from twinleg.core.orders import Intent, TimeInForce
 from twinleg.core.trading import Lane
 from twinleg.runtime.budget import MINUTE_NS
 from twinleg.runtime.ports import Clock
@@ -18,7 +18,7 @@ LAG_MS = 15_000
 """How long a venue's REST lists may lag behind its engine (Lighter: up to 10 s seen): absence proves nothing before."""
 
 
-REPEATS_FREE = 3
+REPEATS_FREE = 2
 REPEAT_REQUESTS = 15
 """So many requests' worth of a venue's budget lie between repetitions: three reads and a cancel take less than half."""
 
@@ -64,6 +64,11 @@ class Known(msgspec.Struct, eq=False):
     """The venue has shown it: that it is nowhere to be found is then a contradiction, not a proof."""
     unwanted: bool = False
     over: bool = False
+
+    def worth_cancelling(self, now_ns: int) -> bool:
+        """Whether to take it back (again): what an earlier run sent to take at once, if it did, rests nowhere."""
+        gone = self.sending is None and self.intent.time_in_force is TimeInForce.IOC and not self.seen
+        return not gone and self.cancels.may(now_ns)
 
     @property
     def sent(self) -> bool:
