@@ -91,6 +91,7 @@ class Stamps:
         self.ticked = self.decided = self.durable = 0
         self.left: dict[str, int] = {}
         self.steps_ns: list[int] = []
+        self.longest_cpu_ns = 0
 
     @contextmanager
     def taken(self, engine: Engine, journal: SqliteJournal) -> Iterator[None]:
@@ -106,9 +107,10 @@ class Stamps:
                     self.left.setdefault(venue, time.monotonic_ns())
 
         def stamped_run(this: Any) -> None:
-            began = time.monotonic_ns()
+            began, spent = time.monotonic_ns(), time.thread_time_ns()
             run(this)
             self.steps_ns.append(time.monotonic_ns() - began)
+            self.longest_cpu_ns = max(self.longest_cpu_ns, time.thread_time_ns() - spent)
 
         async def stamped_durable(sequence: int) -> None:
             await durable(sequence)
@@ -194,7 +196,7 @@ async def measure(bench: Bench, stamps: Stamps, orders: int, *, armed: bool) -> 
     arming = engine.arming
     assert arming is not None
     for _ in range(orders):
-        bench.shows(bench.far)
+        bench.shows(bench.far)  # fresh again
         await asyncio.sleep(0.012)
         if armed:
             bench.shows(bench.near)
@@ -216,6 +218,7 @@ async def measure(bench: Bench, stamps: Stamps, orders: int, *, armed: bool) -> 
             last - first,
         )
         rows.append(tuple(span / 1_000 for span in spans))
+        bench.shows(bench.far)
         await asyncio.sleep(0.002)  # the answers
         await bench.over()
     return rows[WARM:]
@@ -318,6 +321,7 @@ async def run(
             found["background (messages/s)"] = (engine.tally.events - events) / (time.monotonic() - began)
         found["steps of the loop over 5 ms (of a million)"] = sum(one > 5e6 for one in steps) * 1e6 / len(steps)
         found["longest step of the loop (ms)"] = steps[-1] / 1e6
+        found["longest step of the loop, its own work (ms)"] = stamps.longest_cpu_ns / 1e6
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)

@@ -27,7 +27,7 @@ def test_every_order_is_timed() -> None:
 
 def test_every_entry_is_timed_armed_and_not() -> None:
     figures = told("bench.legs", "--orders", "25", "--rate", "500")
-    assert len(figures) == 27
+    assert len(figures) == 28
     assert figures["armed, of that the commit, p99 (us)"] == 0 < figures["ordinary, of that the commit, p50 (us)"]
     assert figures["armed, decision to the first byte, p50 (us)"] > 0
     assert figures["background (messages/s)"] > 200
