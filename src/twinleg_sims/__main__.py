@@ -9,6 +9,7 @@ import signal
 import sys
 import time
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import msgspec
 
@@ -79,6 +80,9 @@ def _settings() -> argparse.Namespace:
         "--drift",
         choices=sorted(PROFILES),
         help="serve this program's chain, too: its node on the second port after Lighter's, its streams on the third",
+    )
+    parser.add_argument(
+        "--program", type=Path, metavar="FILE.so", help="run this binary of --drift's program; needs solders"
     )
     parser.add_argument("--speed", type=float, default=1.0, help="virtual seconds per second (1)")
     parser.add_argument("--rate-limits", choices=("real", "off"), default="real", help="the venues' request budgets")
@@ -182,7 +186,7 @@ def _cores(world: World, faults: Faults, settings: argparse.Namespace) -> list[C
         ExtendedCore(world, faults, extended.scaled(settings.speed)),
     ]
     if settings.drift:
-        cores.append(DriftCore(world, faults, DriftSetup(PROFILES[settings.drift])))
+        cores.append(DriftCore(world, faults, DriftSetup(PROFILES[settings.drift], binary=settings.program)))
     return cores
 
 

@@ -6,6 +6,7 @@ The node answers at "/", its WebSocket on the next port; the DLOB and the data A
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from twinleg_sims.drift import dlob
 from twinleg_sims.drift.call import Clock
@@ -21,6 +22,7 @@ from twinleg_sims.drift.members import Members
 from twinleg_sims.drift.profile import DRIFT, Profile
 from twinleg_sims.drift.pubsub import PubSub
 from twinleg_sims.drift.rpc import Rpc
+from twinleg_sims.drift.vm import RealProgram
 from twinleg_sims.drift.words import PRICE
 from twinleg_sims.faults import Fault, Faults
 from twinleg_sims.listings import DRIFT as VENUE
@@ -40,6 +42,8 @@ class Setup:
     profile: Profile = DRIFT
     slot_ms: int = 400
     landing_slots: int = 1
+    binary: Path | None = None
+    """The real program, run by a virtual machine instead of this package's."""
 
 
 class DriftCore:
@@ -48,11 +52,14 @@ class DriftCore:
     name = VENUE
 
     def __init__(self, world: World, faults: Faults, setup: Setup | None = None) -> None:
+        """Raises VmError when there is a binary that cannot be run."""
         self._world = world
         self._faults = faults
         self._setup = setup or Setup()
         self._start_ms = world.now_ms
-        self.ledger = Ledger(self._setup.profile, FIRST_SLOT, world.now_ms // 1000)
+        profile, binary = self._setup.profile, self._setup.binary
+        machine = RealProgram(binary, profile.program) if binary else None
+        self.ledger = Ledger(profile, FIRST_SLOT, world.now_ms // 1000, machine)
         listed = {market.listing.asset.name: market for market in world.markets(LIGHTER)}
         wanted = {terms.asset for terms in TERMS[self._setup.profile.name]}
         self._sources = {name: market for name, market in listed.items() if name in wanted and "/" not in market.symbol}

@@ -7,13 +7,11 @@ from random import Random
 
 from twinleg_sims.drift import funding, positions
 from twinleg_sims.drift.call import Meta
-from twinleg_sims.drift.errors import ProgramError
 from twinleg_sims.drift.genesis import MarketTerms, oracle_key
 from twinleg_sims.drift.keys import discriminator, made_up, to_base58
 from twinleg_sims.drift.layout import Record
 from twinleg_sims.drift.ledger import Done, Ledger, Overlay, Result
-from twinleg_sims.drift.program import run
-from twinleg_sims.drift.transaction import compiled
+from twinleg_sims.drift.transaction import compiled, decode
 
 KEEPER = made_up("keeper")
 _FILL = discriminator("global", "fill_perp_order")
@@ -98,24 +96,19 @@ class Keepers:
         return _writable(*oracles, quote, profile.perp_market_key(index))
 
     def _send(self, disc: bytes, metas: list[Meta], words: bytes) -> None:
-        """Run it as a transaction of the keeper's, in this slot. One that says nothing is left out."""
+        """Run it as a transaction of the keeper's, in this slot. One that fails or says nothing is left out."""
         ledger = self._ledger
-        overlay = Overlay(ledger.held)
-        call = ledger.call(overlay, metas, words)
-        try:
-            code = run(call, disc)
-        except ProgramError:
-            return
-        if code is not None or not any(_is_event(line) for line in call.logs):
-            return
-        touched = ledger.commit(overlay)
         half = made_up("keeper", ledger.clock.slot, disc.hex(), words.hex(), len(ledger.done))
         signature, program = half + half, ledger.profile.program
         keeper = Meta(KEEPER, signer=True, writable=True)
         signed = metas if any(meta.signer for meta in metas) else [keeper, *metas]
         raw = compiled(signed, program, disc + words, ledger.blockhash(ledger.clock.slot), signature)
+        overlay = Overlay(ledger.held)
+        result = ledger.execute(decode(raw), overlay)
+        if result.error is not None or not any(_is_event(line) for line in result.logs):
+            return
         mentioned = frozenset(meta.address for meta in [*signed, Meta(program, signer=False, writable=False)])
-        result = Result(None, call.logs, touched)
+        result = Result(None, result.logs, ledger.commit(overlay))
         ledger.record(Done(signature, ledger.clock.slot, ledger.clock.ts, raw, result, mentioned))
 
 

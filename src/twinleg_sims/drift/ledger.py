@@ -14,6 +14,7 @@ from twinleg_sims.drift.errors import FALLBACK
 from twinleg_sims.drift.keys import key, to_base58
 from twinleg_sims.drift.profile import Profile
 from twinleg_sims.drift.transaction import BadTransactionError, Transaction
+from twinleg_sims.drift.vm import Failure, Machine
 
 SYSTEM_PROGRAM = bytes(32)
 COMPUTE_BUDGET = key("ComputeBudget111111111111111111111111111111")
@@ -24,9 +25,6 @@ PAST_SLOTS = 64
 DONE_MAX = 50_000
 WAITING_MAX = 5_000
 _UNITS = 30_000
-
-Failure = str | dict[str, object]
-"""A transaction error as the RPC writes it."""
 
 
 @dataclass(slots=True)
@@ -107,7 +105,8 @@ class Overlay:
 class Ledger:
     """One chain with one program. `clock` moves by `start_slot`; nothing happens by itself."""
 
-    def __init__(self, profile: Profile, start_slot: int, ts: int) -> None:
+    def __init__(self, profile: Profile, start_slot: int, ts: int, machine: Machine | None = None) -> None:
+        """`machine` runs the real program; None: this package's."""
         self.profile = profile
         self.clock = Clock(start_slot, ts)
         self.held: dict[bytes, Held] = {}
@@ -118,6 +117,7 @@ class Ledger:
         self.landed: list[Done] = []
         """Transactions that landed, until somebody takes them."""
         self.disabled = False
+        self._machine = machine
         self.amm_off: Callable[[int], bool] = lambda _: False
         self.partial: Callable[[int], int | None] = lambda _: None
 
@@ -153,7 +153,7 @@ class Ledger:
 
     def simulate(self, sent: Transaction) -> Result:
         """What a transaction would do now."""
-        return self._execute(sent, Overlay(self.held))
+        return self.execute(sent, Overlay(self.held))
 
     def land(self, waiting: Waiting) -> Done | None:
         """Put a transaction into the block; None when its blockhash has expired or it is there already."""
@@ -162,7 +162,7 @@ class Ledger:
             return None
         overlay = Overlay(self.held)
         if waiting.fails_with is None:
-            result = self._execute(sent, overlay)
+            result = self.execute(sent, overlay)
         else:
             result = Result(custom(len(sent.instructions) - 1, waiting.fails_with), [])
         if result.error is None:
@@ -199,11 +199,14 @@ class Ledger:
             self.profile, accounts, metas, Reader(words), self.clock, amm_off=self.amm_off, partial=self.partial
         )
 
-    def _execute(self, sent: Transaction, overlay: Overlay) -> Result:
+    def execute(self, sent: Transaction, overlay: Overlay) -> Result:
+        """Run a transaction over an overlay, which is spoilt when it fails."""
         try:
             metas = sent.metas(self._table)
         except BadTransactionError as error:
             return Result(str(error), [])
+        if self._machine is not None and not self.disabled:
+            return Result(*self._machine.run(sent, metas, overlay, self.clock))
         logs: list[str] = []
         for number, instruction in enumerate(sent.instructions):
             if max((instruction.program, *instruction.accounts)) >= len(metas):

@@ -99,6 +99,11 @@ def decode(raw: bytes) -> Transaction:
         raise BadTransactionError("failed to deserialize transaction") from error
 
 
+def encoded(sent: Transaction) -> bytes:
+    """The bytes of a transaction."""
+    return _length(len(sent.signatures)) + b"".join(sent.signatures) + sent.message
+
+
 def compiled(metas: list[Meta], program: bytes, data: bytes, blockhash: bytes, signature: bytes) -> bytes:
     """A legacy transaction of one instruction, with a signature that is only there."""
     rights: dict[bytes, tuple[bool, bool]] = {}
