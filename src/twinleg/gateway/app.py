@@ -1,47 +1,84 @@
-"""The gateway's application. In this version it only says how it is; the venues' endpoints come later.
+"""The gateway's application: venues over HTTP, events over WebSocket.
 
-Importing it starts nothing: settings are read when the server starts, and a mistake in them ends the start.
+Importing it starts nothing: settings are read when the server starts. A failed start says why in one message and ends
+the process with a code that is not zero.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Literal
+from typing import Any
 
 from fastapi import FastAPI, Request
-from pydantic import BaseModel
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import Response
 
 from twinleg import __version__
-from twinleg.runtime.settings import Settings
-from twinleg.runtime.settings_load import load
+from twinleg.gateway import orders, problems, reads, streaming
+from twinleg.gateway.access import Access
+from twinleg.gateway.placing import Placing
+from twinleg.gateway.problems import Problem
+from twinleg.gateway.site import Site, StartError, site
+from twinleg.runtime.settings_load import SettingsError, load
 
-NOTICE = "This version serves /health only: orders, reads and streams of the venues come in a later version."
+LOG = logging.getLogger("twinleg.gateway")
+ABOUT = "Orders, accounts and markets of Lighter and Extended over HTTP, and every order event over WebSocket."
 
 
-class Health(BaseModel):
-    """The answer of GET /health."""
+class Gateway(FastAPI):
+    """An application whose failed start is told without a stack: what is wrong is the user's to put right."""
 
-    status: str
-    version: str
-    mode: str
-    """TRADING_MODE, as set."""
-    orders: Literal["refused"]
-    """Whether orders are accepted: not in this version."""
-    notice: str
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """ASGI."""
+        if scope["type"] != "lifespan":
+            await super().__call__(scope, receive, send)
+            return
+
+        async def told(message: Any) -> None:
+            why = getattr(self.state, "not_started", None)
+            if message["type"] == "lifespan.startup.failed" and why is not None:
+                message = {**message, "message": why}
+            await send(message)
+
+        await super().__call__(scope, receive, told)
 
 
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
-    app.state.settings = load().settings
-    yield
+    """Connect, serve, put away. Raises SettingsError and StartError."""
+    app.state.not_started = None
+    try:
+        loaded = load()
+        for warning in loaded.warnings:
+            LOG.warning("%s", warning)
+        standing = site(loaded.settings)
+        app.state.site = await standing.__aenter__()
+    except (SettingsError, StartError) as error:
+        app.state.not_started = f"The gateway cannot start. {error}"
+        raise
+    try:
+        app.state.placing = Placing(app.state.site)
+        yield
+    finally:
+        await standing.__aexit__(None, None, None)
 
 
-app = FastAPI(title="twinleg", version=__version__, description=NOTICE, lifespan=_lifespan)
+app = Gateway(title="twinleg", version=__version__, description=ABOUT, lifespan=_lifespan)
+app.add_middleware(Access)
+problems.install(app)
+app.include_router(orders.router)
+app.include_router(reads.router)
+app.include_router(streaming.router)
 
 
-@app.get("/health")
-async def health(request: Request) -> Health:
-    """Whether the gateway is up, its version and mode, and what it can do."""
-    settings: Settings = request.app.state.settings
-    return Health(status="ok", version=__version__, mode=settings.trading_mode, orders="refused", notice=NOTICE)
+@app.exception_handler(RequestValidationError)
+async def _invalid(request: Request, error: RequestValidationError) -> Response:
+    """What makes no sense is answered, and told to who follows if it was an order."""
+    problem: Problem = problems.invalid(error)
+    found: Site = request.app.state.site
+    venue = request.url.path.removeprefix("/orders/").partition("/")[0]
+    if request.method == "POST" and venue in ("lighter", "extended", "drift") and isinstance(error.body, dict):
+        found.events.publish(venue, {"venue": venue, **error.body}, problem.body)
+    return problems.answer(problem)

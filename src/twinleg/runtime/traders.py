@@ -9,21 +9,22 @@ wrong place: where they go is decided by the addresses alone.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 import msgspec
 
 from twinleg.core.messages import Market
-from twinleg.core.trading import AccountRead, TradingVenue
+from twinleg.core.trading import AccountRead, Lane, OrderSeen, Signed, TradingVenue
 from twinleg.core.venue import Credential, WireError
 from twinleg.runtime.loopback import on_this_machine
 from twinleg.runtime.settings import Endpoints, Settings
 from twinleg.runtime.streams import Doors
+from twinleg.venues.extended.orders import NewOrder
 from twinleg.venues.extended.sign import MAINNET, TESTNET, Keys
 from twinleg.venues.extended.trading import ExtendedTrading, ask_vault
 from twinleg.venues.lighter.facts import CHAIN_MAINNET, CHAIN_TESTNET
-from twinleg.venues.lighter.sign import Signer
+from twinleg.venues.lighter.sign import OrderFields, Signer
 from twinleg.venues.lighter.trading import LighterTrading
 
 ANY_VAULT = 1
@@ -132,6 +133,30 @@ def identity_reads(venue: TradingVenue, now_ms: int) -> list[AccountRead]:
 def leverage_read(venue: TradingVenue, market: Market, now_ms: int) -> AccountRead | None:
     """The account's leverage in a market. None where the listing of positions tells it."""
     return venue.leverage(market, now_ms) if isinstance(venue, ExtendedTrading) else None
+
+
+Make = Callable[[Lane, int], Signed]
+"""Signs for a lane at a time (epoch ms). CPU only, on the thread that signs. Raises ValueError."""
+
+
+def callers_order(venue: TradingVenue, market: Market, fields: Mapping[str, Any]) -> Make:
+    """How a caller's order is signed. `fields` are the venue's own: Lighter's OrderFields, Extended's NewOrder."""
+    if isinstance(venue, LighterTrading):
+        order = OrderFields(**fields)
+        return lambda lane, now_ms: venue.sign_order(str(order.client_order_index), order, lane, now_ms)
+    assert isinstance(venue, ExtendedTrading), f"no orders of callers at {venue.name}"
+    placed = NewOrder(**fields)
+    return lambda lane, now_ms: venue.sign_order(placed, market, lane, now_ms)
+
+
+def callers_change(venue: TradingVenue, market: Market, seen: OrderSeen, new: Mapping[str, Any]) -> Make:
+    """How a resting order gets another size and limit: `new` has size_lots and limit_ticks, and for Extended, where
+    another order takes its place, external_id, expiry_ms and post_only of that one, too."""
+    if isinstance(venue, LighterTrading):
+        name, lots, ticks = seen.name or seen.venue_order_id, new["size_lots"], new["limit_ticks"]
+        return lambda lane, _now_ms: venue.sign_modify(name, market, lots, ticks, lane)
+    kept = {"side": seen.side, "reduce_only": seen.reduce_only, "replaces": seen.name, "time_in_force": "GTT"}
+    return callers_order(venue, market, {**kept, **new})
 
 
 def _given(settings: Settings) -> _Given:
