@@ -15,11 +15,12 @@ from twinleg.core.orders import Leg, Side, client_id, trade_id
 from twinleg.core.trading import IN_DOUBT, ExecutionSeen, FundingPaid, Incident, OrderSeen, PositionSeen
 from twinleg.core.venue import WireError
 from twinleg.venues.drift import facts
-from twinleg.venues.drift.account import DriftAccountFeed, Heard, Rows, balance_seen
+from twinleg.venues.drift.account import DriftAccountFeed, Heard, Rows
 from twinleg.venues.drift.chain import layout
 from twinleg.venues.drift.chain.events import FundingPayment, Liquidation, OrderAction
 from twinleg.venues.drift.chain.events import Side as Party
 from twinleg.venues.drift.chain.keys import address
+from twinleg.venues.drift.chain.money import balance_seen
 from twinleg.venues.drift.chain.names import NAMES_MAX, Name, Names
 from venues.battery import GARBAGE, START_MS, START_NS, listed
 from venues.drift.case import CASE, DATA, SOL, USDC
@@ -105,7 +106,7 @@ class TestRows:
         (seen,) = rows_of(names).orders(user_after("post-only bid 1% below oracle"), START_MS)
         assert seen == OrderSeen(
             venue="drift", market=MARKET.key, client_id=OURS, venue_order_id="1", side=Side.BUY, size_lots=10,
-            filled_lots=0, price_ticks=75_577, reduce_only=False, resting=True, reason="", at_ms=START_MS,
+            filled_lots=0, price_ticks=75_577, reduce_only=False, resting=True, reason="", at_ms=START_MS, name=OURS,
         )  # fmt: skip
 
     def test_a_position_is_read(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import struct
 from typing import Any
 
 import msgspec
@@ -16,6 +17,7 @@ from twinleg.core.trading import (
     AccountSnapshot,
     BalanceSeen,
     ExecutionSeen,
+    FundingPaid,
     OrderSeen,
     SendVerdict,
     Signed,
@@ -26,6 +28,7 @@ from twinleg.venues.drift.chain import instructions, layout
 from twinleg.venues.drift.chain.calls import Calls, Held, Maker
 from twinleg.venues.drift.chain.history import History
 from twinleg.venues.drift.chain.keys import address, base58
+from twinleg.venues.drift.chain.layout import discriminator
 from twinleg.venues.drift.chain.message import budget_in
 from twinleg.venues.drift.orders import NewOrder
 from twinleg.venues.drift.sign import Budget, Wallet, budget_for, name_in
@@ -355,6 +358,32 @@ class TestPast:
         for wrong in (None, {}, whole | {"meta": {}}, cut):
             with pytest.raises(WireError):
                 page(following, [wrong], NOW_MS)
+
+    def test_a_callers_order_is_shown_as_the_caller_named_it(self, venue: DriftTrading) -> None:
+        order = NewOrder(market_index=0, direction="long", order_type="limit", base_amount="0.1", price="75.577",
+                         user_order_id=7)  # fmt: skip
+        venue.sign_order("mine", order, SOL, lane_of(venue), START_MS)
+        (now, past) = venue.order("mine", SOL, START_MS)
+        (resting,) = tell(now, of_user("post-only bid 1% below oracle"))
+        assert isinstance(resting, OrderSeen)
+        assert (resting.client_id, resting.name) == (None, "mine")
+        _, following = page(past, [a_row("cancel", START_MS // 1_000)])
+        assert following is not None
+        (over,), _ = page(following, [a_transaction("cancel order_id 1")])
+        assert isinstance(over, OrderSeen)
+        assert (over.client_id, over.name, over.resting) == (None, "mine", False)
+
+    def test_funding_is_found_in_the_past(self, venue: DriftTrading) -> None:
+        paid = struct.pack("<q32s32sHqqq", FILLED_S, OWNER, venue._wallet.user, 0, -1_234, 5, 6) + bytes(32)
+        text = base64.b64encode(discriminator("event", "FundingPaymentRecord") + paid).decode()
+        _, following = page(venue.funding_paid(NOW_MS), [a_row("funding", FILLED_S)], NOW_MS)
+        assert following is not None
+        whole = a_transaction("keeper fill at +5 slots")
+        logs = [*whole["meta"]["logMessages"][:3], f"Program data: {text}"]
+        events, _ = page(following, [whole | {"meta": {"logMessages": logs}}], NOW_MS)
+        assert [(one.market, one.amount_micro_usd) for one in events if isinstance(one, FundingPaid)] == [
+            (SOL.key, -1_234)
+        ]
 
     def test_an_order_that_rests_is_found_in_the_account(self, venue: DriftTrading) -> None:
         venue._names.placed(OURS, 1)

@@ -16,13 +16,22 @@ import msgspec
 from twinleg.core.amounts import AmountError
 from twinleg.core.messages import Market
 from twinleg.core.orders import Side
-from twinleg.core.trading import IN_DOUBT, BalanceSeen, ExecutionSeen, FundingPaid, Incident, OrderSeen, PositionSeen
+from twinleg.core.trading import (
+    IN_DOUBT,
+    ExecutionSeen,
+    FundingPaid,
+    Incident,
+    OrderSeen,
+    PositionSeen,
+    client_id_of,
+    number_of,
+)
 from twinleg.core.venue import WireError
 from twinleg.venues.drift import facts, wire
 from twinleg.venues.drift.chain import events, layout
 from twinleg.venues.drift.chain.events import FundingPayment, Liquidation, OrderAction, OrderPlaced, Record
 from twinleg.venues.drift.chain.keys import base58
-from twinleg.venues.drift.chain.layout import PERP, Order, PerpMarket, PerpPosition, SpotMarket, User
+from twinleg.venues.drift.chain.layout import PERP, Order, PerpPosition, User
 from twinleg.venues.drift.chain.names import Names
 from twinleg.venues.drift.chain.slots import SlotClock
 from twinleg.venues.drift.facts import Profile
@@ -30,6 +39,14 @@ from twinleg.venues.drift.facts import Profile
 UNREADABLE = (*wire.UNREADABLE, AmountError, WireError)
 HOUR_S = 3_600
 ENDS = {events.CANCEL: "cancelled", events.EXPIRE: "expired", events.FILL: "filled"}
+
+
+def ours(name: str | None) -> str | None:
+    """The client id that a name is, None when it is none of the machine's."""
+    try:
+        return name if name and client_id_of(number_of(name)) == name else None
+    except ValueError:
+        return None
 
 
 class Rows:
@@ -61,10 +78,11 @@ class Rows:
         market = self.market(order.market_index)
         tick, step = _steps(market)
         ticks, off = divmod(order.price, tick)
+        name = self.names.of_order(order) or str(order.user_order_id or "") or None
         return OrderSeen(
             venue=facts.NAME,
             market=market.key,
-            client_id=self.names.of_order(order),
+            client_id=ours(name),
             venue_order_id=str(order.order_id),
             side=_side(order.direction),
             size_lots=order.base_asset_amount // step,
@@ -74,6 +92,7 @@ class Rows:
             resting=True,
             reason="",
             at_ms=now_ms,
+            name=name,
         )
 
     def positions(self, user: User, now_ms: int) -> list[PositionSeen]:
@@ -109,25 +128,26 @@ class Rows:
             self.names.placed(client_id, record.order.order_id)
 
     def _action(self, record: OrderAction, now_ms: int) -> list[Any]:
-        ours = next((side for side in (record.taker, record.maker) if side.user == self.user), None)
-        if ours is None or ours.order_id is None or record.action not in ENDS:
+        party = next((side for side in (record.taker, record.maker) if side.user == self.user), None)
+        if party is None or party.order_id is None or record.action not in ENDS:
             return []
-        market, taking = self.market(record.market_index), ours is record.taker
+        market, taking = self.market(record.market_index), party is record.taker
         step = _steps(market)[1]
         found: list[Any] = []
         if record.action == events.FILL:
             found.append(self._fill(record, market, taking=taking, now_ms=now_ms))
-        filled, size = ours.filled or 0, ours.base or 0
+        filled, size = party.filled or 0, party.base or 0
         if record.action != events.FILL or (size and filled >= size):
-            self.names.ended(ours.order_id)
+            name = self.names.client_of(party.order_id)
+            self.names.ended(party.order_id)
             why = f"{ENDS[record.action]} {record.explanation}" if record.explanation else ENDS[record.action]
             found.append(
                 OrderSeen(
                     venue=facts.NAME,
                     market=market.key,
-                    client_id=self.names.client_of(ours.order_id),
-                    venue_order_id=str(ours.order_id),
-                    side=_side(ours.direction),
+                    client_id=ours(name),
+                    venue_order_id=str(party.order_id),
+                    side=_side(party.direction),
                     size_lots=size // step,
                     filled_lots=filled // step,
                     price_ticks=None,
@@ -135,17 +155,18 @@ class Rows:
                     resting=False,
                     reason=why,
                     at_ms=min(record.ts * 1_000, now_ms),
+                    name=name,
                 )
             )
         return found
 
     def _fill(self, record: OrderAction, market: Market, *, taking: bool, now_ms: int) -> ExecutionSeen:
         """Average prices lie between ticks: told at the one that is worse for us."""
-        ours = record.taker if taking else record.maker
+        party = record.taker if taking else record.maker
         tick, step = _steps(market)
         if not record.base or not record.quote or record.fill_record_id is None:
             raise AmountError(f"a fill of nothing or at no price: {record}")
-        side = _side(ours.direction)
+        side = _side(party.direction)
         lots, off = divmod(record.base, step)
         price = Fraction(record.quote * 10**facts.BASE_DECIMALS, record.base * tick)
         ticks = -(-price.numerator // price.denominator) if side is Side.BUY else int(price)
@@ -155,8 +176,8 @@ class Rows:
         return ExecutionSeen(
             venue=facts.NAME,
             market=market.key,
-            client_id=self.names.client_of(ours.order_id),
-            venue_order_id=str(ours.order_id),
+            client_id=ours(self.names.client_of(party.order_id)),
+            venue_order_id=str(party.order_id),
             fill_id=f"{record.market_index}/{record.fill_record_id}",
             side=side,
             price_ticks=ticks,
@@ -165,40 +186,6 @@ class Rows:
             forced="liquidation" if forced else None,
             at_ms=min(record.ts * 1_000, now_ms),
         )
-
-
-def balance_seen(
-    user: User, spots: Mapping[int, SpotMarket], perps: Mapping[int, PerpMarket], now_ms: int
-) -> BalanceSeen:
-    """The money at the markets' last oracle prices. Raises WireError for a market that is not among those given.
-
-    Margins are estimates: what grows with a position's size (IMF) and the discount on unsettled profit are left out.
-    """
-    equity = collateral = Fraction(0)
-    for slot in user.balances():
-        spot = spots.get(slot.market_index)
-        if spot is None:
-            raise WireError(f"a balance in spot market {slot.market_index}, which was not asked for")
-        owes = slot.balance_type == layout.BORROW
-        interest = spot.borrow_interest if owes else spot.deposit_interest
-        value = Fraction(slot.scaled_balance * interest * spot.oracle_price, 10**25)
-        weight = spot.liability_weight_initial if owes else spot.asset_weight_initial
-        equity += -value if owes else value
-        collateral += (-value if owes else value) * weight / facts.MARGIN_UNIT
-    initial = maintenance = Fraction(0)
-    for held in user.positions():
-        perp = perps.get(held.market_index)
-        if perp is None:
-            raise WireError(f"a position in perp market {held.market_index}, which was not asked for")
-        profit = Fraction(held.quote_asset_amount, 10**6) + Fraction(held.base_asset_amount * perp.oracle_price, 10**15)
-        base = max(abs(held.base_asset_amount + held.open_bids), abs(held.base_asset_amount + held.open_asks))
-        notional = Fraction(base * perp.oracle_price, 10**15)
-        equity, collateral = equity + profit, collateral + profit
-        initial += notional * perp.margin_initial / facts.MARGIN_UNIT
-        maintenance += notional * perp.margin_maintenance / facts.MARGIN_UNIT
-    return BalanceSeen(
-        facts.NAME, float(equity), float(collateral - initial), float(initial), float(maintenance), now_ms
-    )  # fmt: skip
 
 
 class Heard:

@@ -200,6 +200,9 @@ FILLS_SEEN_MAX = 8_192
 FATE_BACK_MS = 300_000
 """Our choice: how far before an order's end its transaction is looked for."""
 
+FUNDING_BACK_MS = 3 * HOUR_MS
+"""Our choice: how far back funding is read; every transaction of the account since then is."""
+
 SIGNATURES_PER_READ = 200
 """Our choice, of at most 1,000 (getSignaturesForAddress)."""
 TRANSACTIONS_PER_READ = 20

@@ -18,7 +18,7 @@ from twinleg.core.orders import Intent, Purpose, Side
 from twinleg.core.trading import AccountEvent, AccountRead, AccountSnapshot, Lane, OrderSeen, SendOutcome, Signed
 from twinleg.core.venue import Feed, Request, WireError
 from twinleg.venues.drift import facts, orders, reads, wire
-from twinleg.venues.drift.account import UNREADABLE, DriftAccountFeed, Heard, Rows, balance_seen
+from twinleg.venues.drift.account import UNREADABLE, DriftAccountFeed, Heard, Rows, ours
 from twinleg.venues.drift.chain import layout
 from twinleg.venues.drift.chain.calls import Calls, Held, Maker
 from twinleg.venues.drift.chain.history import History
@@ -26,6 +26,7 @@ from twinleg.venues.drift.chain.instructions import Instruction, OrderParams
 from twinleg.venues.drift.chain.keys import address, base58
 from twinleg.venues.drift.chain.layout import PERP, SpotMarket, User
 from twinleg.venues.drift.chain.message import LookupTable, read_table
+from twinleg.venues.drift.chain.money import balance_seen
 from twinleg.venues.drift.chain.names import Name, Names
 from twinleg.venues.drift.facts import Profile
 from twinleg.venues.drift.orders import NewOrder, Steps
@@ -205,7 +206,7 @@ class DriftTrading:
         """The account first, then the transactions that named it: an order that ended in between is in the latter."""
 
         def mine(user: User, at_ms: int) -> list[AccountEvent]:
-            return [row for row in self._rows.orders(user, at_ms) if row.client_id == client_id]
+            return [row for row in self._rows.orders(user, at_ms) if client_id in (row.client_id, row.name)]
 
         name = self._names.of_client(client_id)
         since_ms = now_ms - facts.FATE_BACK_MS if name is None else name.void_after_ms - facts.FATE_BACK_MS
@@ -241,6 +242,10 @@ class DriftTrading:
             return [AccountSnapshot(facts.NAME, "balance", None, (seen,), at_ms)]
 
         return self._read([("getMultipleAccounts", [base58(key) for key in keys], BASE64)], parse)
+
+    def funding_paid(self, now_ms: int) -> AccountRead:
+        """Funding booked in the last FUNDING_BACK_MS, oldest first."""
+        return self._history.funding(now_ms - facts.FUNDING_BACK_MS)
 
     def fees(self, now_ms: int) -> AccountRead | None:
         """None: the markets' own fees are those of the lowest tier, which an account pays until it trades millions."""
@@ -363,7 +368,7 @@ def asked_for(client_id: str, params: OrderParams, market: Market, now_ms: int) 
     return OrderSeen(
         venue=facts.NAME,
         market=market.key,
-        client_id=client_id,
+        client_id=ours(client_id),
         venue_order_id="",
         side=Side.BUY if params.direction == layout.LONG else Side.SELL,
         size_lots=params.base_asset_amount // steps.step,
@@ -373,6 +378,7 @@ def asked_for(client_id: str, params: OrderParams, market: Market, now_ms: int) 
         resting=True,
         reason="",
         at_ms=now_ms,
+        name=client_id or None,
     )
 
 

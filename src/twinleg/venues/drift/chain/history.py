@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from twinleg.core.trading import AccountEvent, AccountRead, AccountSnapshot, ExecutionSeen, OrderSeen
+from twinleg.core.trading import AccountEvent, AccountRead, AccountSnapshot, ExecutionSeen, FundingPaid, OrderSeen
 from twinleg.core.venue import Request, WireError
 from twinleg.venues.drift import facts, wire
 from twinleg.venues.drift.account import UNREADABLE, Rows
@@ -58,7 +58,7 @@ class History:
         """A complete listing from `since_ms` on."""
 
         def finish(past: Sequence[Past], now_ms: int) -> list[AccountEvent]:
-            told = [one for _, one in self._told(past, now_ms) if isinstance(one, ExecutionSeen)]
+            told = [one for one in self._told(past, now_ms) if isinstance(one, ExecutionSeen)]
             rows = tuple(one for one in told if one.at_ms >= since_ms)
             return [AccountSnapshot(facts.NAME, "fills", since_ms, rows, now_ms)]
 
@@ -68,11 +68,21 @@ class History:
         """All that the chain has of one of our orders: its fills, its end, and a transaction that came to nothing."""
 
         def finish(past: Sequence[Past], now_ms: int) -> list[AccountEvent]:
-            found = [one for _, one in self._told(past, now_ms)]
+            named = self._rows.names.client_of
             mine: list[AccountEvent] = [
-                one for one in found if isinstance(one, ExecutionSeen | OrderSeen) and one.client_id == client_id
+                one
+                for one in self._told(past, now_ms)
+                if isinstance(one, ExecutionSeen | OrderSeen) and named(int(one.venue_order_id)) == client_id
             ]
             return mine or self._came_to_nothing(client_id, past, now_ms)
+
+        return self._signatures(_Walk(since_ms, (), (), None, ended=False, finish=finish))
+
+    def funding(self, since_ms: int) -> AccountRead:
+        """All payments of funding from `since_ms` on, oldest first: the program books one with the next deal."""
+
+        def finish(past: Sequence[Past], now_ms: int) -> list[AccountEvent]:
+            return [one for one in self._told(past, now_ms) if isinstance(one, FundingPaid)]
 
         return self._signatures(_Walk(since_ms, (), (), None, ended=False, finish=finish))
 
@@ -87,9 +97,9 @@ class History:
                 return [msgspec.structs.replace(name.asked, resting=False, reason=why, at_ms=now_ms)]
         return []
 
-    def _told(self, past: Sequence[Past], now_ms: int) -> list[tuple[str, AccountEvent]]:
-        """(signature, event) of all records, oldest first. Raises WireError when one cannot be read."""
-        found: list[tuple[str, AccountEvent]] = []
+    def _told(self, past: Sequence[Past], now_ms: int) -> list[AccountEvent]:
+        """The events of all records, oldest first. Raises WireError when one cannot be read."""
+        found: list[AccountEvent] = []
         for one in reversed(past):
             logged = read_logs(one.lines, self._program, self._rows.profile.layout)
             if not logged.whole:
@@ -99,7 +109,7 @@ class History:
                 if named is not None and isinstance(record, OrderPlaced):
                     self._rows.placed(record, named)
                 try:
-                    found += [(one.signature, event) for event in self._rows.record(record, now_ms)]
+                    found += self._rows.record(record, now_ms)
                 except UNREADABLE as error:
                     raise WireError(f"transaction {one.signature}: {error}"[:200]) from error
         return found
