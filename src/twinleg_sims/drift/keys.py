@@ -22,8 +22,10 @@ def to_base58(raw: bytes) -> str:
     return "1" * (len(raw) - len(raw.lstrip(b"\0"))) + "".join(reversed(letters))
 
 
-def from_base58(text: str) -> bytes:
-    """The bytes of base58 text. Raises ValueError when it has another letter."""
+def from_base58(text: object) -> bytes:
+    """The bytes of base58 text. Raises ValueError when it is no text, or has another letter."""
+    if not isinstance(text, str):
+        raise ValueError("not base58: no text")  # noqa: TRY004 - one refusal for whatever came over the wire
     number = 0
     for letter in text:
         if letter not in _VALUES:

@@ -56,13 +56,13 @@ class PubSub:
         except (msgspec.DecodeError, KeyError, TypeError, AttributeError):
             return [_frame(connection, _refused(None, PARSE, "Parse error"))]
         mine = self._open.setdefault(connection, {})
-        if method.endswith("Unsubscribe") and params:
-            known = mine.pop(params[0], None) is not None
-            return [_frame(connection, {"jsonrpc": "2.0", "result": known, "id": name})]
-        kind = _KINDS.get(method)
-        if kind is None:
+        if not isinstance(method, str) or not (method in _KINDS or method.endswith("Unsubscribe")):
             return [_frame(connection, _refused(name, NO_METHOD, "Method not found"))]
+        kind = _KINDS.get(method)
         try:
+            if kind is None:
+                known = mine.pop(params[0], None) is not None
+                return [_frame(connection, {"jsonrpc": "2.0", "result": known, "id": name})]
             made = self._subscription(connection, kind, params)
         except (KeyError, IndexError, TypeError, ValueError) as error:
             return [_frame(connection, _refused(name, INVALID_PARAMS, f"Invalid params: {error}"))]

@@ -44,7 +44,7 @@ class RealProgram:
             raise VmError("a program's binary is run by solders, which is not installed") from error
         self._svm = self._svm.with_sigverify(False).with_blockhash_check(False).with_transaction_history(0)
         try:
-            self._svm.add_program(self._key.from_bytes(program), path.read_bytes())
+            self._svm.add_program_from_file(self._key.from_bytes(program), path)
         except BaseException as error:  # the machine panics over a file that is no program
             if isinstance(error, (OSError, ValueError)) or type(error).__name__ == "PanicException":
                 raise VmError(f"{path}: {error}") from error
