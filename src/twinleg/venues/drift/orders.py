@@ -53,8 +53,9 @@ class Steps(msgspec.Struct, frozen=True):
     @classmethod
     def of(cls, market: Market) -> Steps:
         """A perp market's."""
-        step = int(market.size_grid.unit * 10**facts.BASE_DECIMALS)
-        return cls(step, int(market.price_grid.unit * 10**facts.PRICE_DECIMALS), step * market.min_size_lots)
+        step = market.size_grid.step * 10 ** (facts.BASE_DECIMALS - market.size_grid.decimals)
+        tick = market.price_grid.step * 10 ** (facts.PRICE_DECIMALS - market.price_grid.decimals)
+        return cls(step, tick, step * market.min_size_lots)
 
 
 class NewOrder(msgspec.Struct, frozen=True, kw_only=True):

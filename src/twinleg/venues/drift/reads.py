@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from fractions import Fraction
+from functools import lru_cache
 
 import msgspec
 
@@ -54,10 +55,14 @@ class Addresses(msgspec.Struct, frozen=True):
     @classmethod
     def of(cls, market: Market) -> Addresses:
         """Raises ValueError for a market that was not listed by this venue."""
-        parts = market.settlement.split(" ")
-        if market.venue != facts.NAME or len(parts) != 4:
+        if market.venue != facts.NAME or market.settlement.count(" ") != 3:
             raise ValueError(f"{market.key} is no market of {facts.NAME}")
-        return cls(*map(address, parts))
+        return _addresses(market.settlement)
+
+
+@lru_cache(maxsize=1024)
+def _addresses(text: str) -> Addresses:
+    return Addresses(*map(address, text.split(" ")))
 
 
 def state_address(profile: Profile) -> bytes:

@@ -9,6 +9,8 @@ from twinleg.venues.drift.chain.ed25519 import on_curve
 
 ALPHABET = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
 DIGITS = {letter: value for value, letter in enumerate(ALPHABET)}
+CHUNK_LETTERS = 10
+CHUNK = 58**CHUNK_LETTERS
 KEY_BYTES = 32
 SYSTEM_PROGRAM = bytes(KEY_BYTES)
 TEXT_CHARS_MAX = 128
@@ -18,8 +20,12 @@ def base58(data: bytes) -> str:
     """Bytes as Solana writes them."""
     number, letters = int.from_bytes(data), []
     while number:
-        number, digit = divmod(number, 58)
-        letters.append(ALPHABET[digit])
+        number, chunk = divmod(number, CHUNK)  # few divisions of long numbers, then short ones
+        for _ in range(CHUNK_LETTERS):
+            if not chunk and not number:
+                break
+            chunk, digit = divmod(chunk, 58)
+            letters.append(ALPHABET[digit])
     leading = len(data) - len(data.lstrip(b"\0"))
     return "1" * leading + "".join(reversed(letters))
 

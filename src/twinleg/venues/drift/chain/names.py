@@ -37,16 +37,22 @@ class Names:
         self._by_client: dict[str, Name] = {}
         self._by_order: dict[int, Name] = {}
         self._by_signature: dict[str, Name] = {}
+        self._live: dict[str, Name] = {}
+        self._labels: dict[tuple[int, int], Name] = {}
 
     def byte_for(self, client_id: str, open_bytes: set[int], now_ms: int) -> int:
         """A label that no open order has and no order on its way; the same for the same name if that is free.
+
+        One is on its way until its bytes are void: from then on the account alone says whether it is open.
 
         Raises ValueError when there is none.
         """
         known = self._by_client.get(client_id)
         if known is not None:
             return known.byte
-        held = {one.byte for one in self._by_client.values() if not one.over and self._may_live(one, now_ms)}
+        for gone in [one.client_id for one in self._live.values() if one.over or now_ms > one.void_after_ms]:
+            del self._live[gone]
+        held = {one.byte for one in self._live.values()}
         first = sha256(client_id.encode()).digest()[0]
         for step in range(USER_ORDER_IDS):
             byte = 1 + (first + step) % USER_ORDER_IDS
@@ -59,10 +65,14 @@ class Names:
         before = self._by_client.pop(name.client_id, None)
         if before is not None:
             self._by_signature.pop(before.signature, None)
-        self._by_client[name.client_id] = self._by_signature[name.signature] = name
+        self._by_client[name.client_id] = self._by_signature[name.signature] = self._live[name.client_id] = name
+        self._labels[name.byte, name.market_index] = name
         while len(self._by_client) > NAMES_MAX:
             old = self._by_client.pop(next(iter(self._by_client)))
             self._by_signature.pop(old.signature, None)
+            self._live.pop(old.client_id, None)
+            if self._labels.get((old.byte, old.market_index)) is old:
+                del self._labels[old.byte, old.market_index]
             if old.order_id is not None:
                 self._by_order.pop(old.order_id, None)
 
@@ -82,12 +92,11 @@ class Names:
         name = self._by_order.get(order.order_id)
         if name is not None:
             return name.client_id
-        for one in self._by_client.values():
-            fits = (one.byte, one.market_index) == (order.user_order_id, order.market_index)
-            if fits and one.order_id is None and order.order_id >= one.from_order_id:
-                self.placed(one.client_id, order.order_id)
-                return one.client_id
-        return None
+        one = self._labels.get((order.user_order_id, order.market_index))
+        if one is None or one.order_id is not None or order.order_id < one.from_order_id:
+            return None
+        self.placed(one.client_id, order.order_id)
+        return one.client_id
 
     def client_of(self, order_id: int | None) -> str | None:
         name = self._by_order.get(order_id) if order_id is not None else None
@@ -99,8 +108,3 @@ class Names:
 
     def of_client(self, client_id: str) -> Name | None:
         return self._by_client.get(client_id)
-
-    @staticmethod
-    def _may_live(name: Name, now_ms: int) -> bool:
-        """It is known to be placed, or its bytes may still be taken."""
-        return name.order_id is not None or now_ms <= name.void_after_ms
