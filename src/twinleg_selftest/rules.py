@@ -42,6 +42,8 @@ UNNOTICED_S = 75.0
 """How long a running process may take legs for equal that are not: streams and reads may all fail for a while."""
 RESUME_S = 33.0
 """A restarted trade waits this long for its books."""
+DEADLINE_MS = 100
+"""An order that adds leaves at its deadline at the latest, and a step takes its time."""
 ROOM = 1.05
 """Prices move between decision and fill."""
 MOVING = (State.ENTERING, State.REPAIRING, State.EXITING)
@@ -94,6 +96,8 @@ class Rules:
         self._voided: set[str] = set()
         self._states: dict[str, StateChanged] = {}
         """The last that is durable, by trade."""
+        self._wall_ms = 0
+        """Of the process, at its last step."""
         self.excused_until_s = 0.0
         """Until then nobody can act: the disk fails, the machine stands still, nobody lives."""
         self.halts: dict[str, str] = {}
@@ -122,8 +126,13 @@ class Rules:
         self._sent.add(sent.client_id)
         if intent.reduce_only != (intent.purpose not in ADDING):
             self.violated(f"I4: {intent.client_id} is {intent.purpose.value} and reduce-only={intent.reduce_only}")
+        entry_buys = intent.leg is Leg.LONG
+        if sent.buys is (entry_buys if intent.reduce_only else not entry_buys):
+            self.violated(f"I4: {intent.client_id} is on the wrong side to {intent.purpose.value}")
         if not intent.reduce_only:
             self._at_risk(intent)
+            if self._wall_ms > intent.deadline_ms + DEADLINE_MS:
+                self.violated(f"{intent.client_id} adds, and left after its deadline")
 
     def _at_risk(self, intent: Intent) -> None:
         leg = self.truth.plans[intent.trade_id].leg(intent.leg)
@@ -194,6 +203,7 @@ class Rules:
 
     def lives(self, now: Now, *, working: bool) -> None:
         """Every step of the living process: I3. `working` False: it cannot act for want of a disk."""
+        self._wall_ms = now.wall_ms
         if self.truth.trouble:
             self._told.violations += [f"{now.s:.3f} s: {one}" for one in self.truth.trouble]
             self.truth.trouble.clear()
