@@ -179,8 +179,10 @@ def _finish(call: Call, user: Record, order: Record, market: Record, price: int)
 
 
 def _against_makers(filling: Filling) -> int:
-    """Trade with resting orders of the other users given, best price first, while they beat the AMM."""
+    """Trade with older resting orders of the other users given, best price first, while they beat the AMM."""
     call, order, market = filling.call, filling.order, filling.market
+    if order["post_only"]:
+        return 0
     long = order["direction"] == Direction.LONG
     tick, slot, oracle = market["order_tick_size"], call.clock.slot, filling.oracle.price
     limit = auction.price_at(order, slot + filling.auction_slots, tick, oracle)
@@ -190,7 +192,8 @@ def _against_makers(filling: Filling) -> int:
             continue
         for other in positions.open_orders(user):
             price = auction.price_at(other, slot, tick, oracle)
-            if price is not None and _faces(order, other) and not auction.in_auction(other, slot):
+            older = other["slot"] <= order["slot"] and not auction.in_auction(other, slot)
+            if price is not None and older and _faces(order, other):
                 resting.append((price, key, user, other))
     resting.sort(key=lambda row: row[0] if long else -row[0])
     best = amm.ask_price(market) if long else amm.bid_price(market)

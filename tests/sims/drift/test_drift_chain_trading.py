@@ -74,6 +74,31 @@ def test_two_users_trade_with_each_other_at_the_makers_price() -> None:
     assert position["quote_asset_amount"] > position["quote_entry_amount"], "a maker is paid"
 
 
+def test_a_resting_order_is_a_maker_when_the_amm_comes_to_it() -> None:
+    chain = Chain()
+    client = chain.open()
+    price = chain.price * 9999 // 10_000 // 100 * 100
+    client.place(price=price, post_only=1)
+    chain.until(lambda: client.held() > 0)
+    position = perp_position(client.user, 0)
+    assert position is not None
+    assert -position["quote_entry_amount"] == price // 10
+    rebate = position["quote_break_even_amount"] - position["quote_entry_amount"]
+    assert rebate == price // 10 * 25 // 1_000_000, "a quarter of a basis point"
+
+
+def test_a_post_only_order_takes_from_nobody() -> None:
+    chain = Chain()
+    seller, buyer = chain.open(), chain.open()
+    chain.fault("amm_off")
+    price = chain.price // 100 * 100
+    seller.place(price=price, direction=SHORT, post_only=1)
+    buyer.place(price=price, post_only=1)
+    chain.slots(20)
+    assert [len(each.orders()) for each in (seller, buyer)] == [1, 1], "only the AMM is looked at when they are placed"
+    assert (seller.held(), buyer.held()) == (0, 0)
+
+
 def test_place_and_take_trades_at_once_with_the_amm_or_not_at_all() -> None:
     chain = Chain()
     client = chain.open()
