@@ -8,7 +8,7 @@ from twinleg_sims.drift import errors, events, positions
 from twinleg_sims.drift.call import Call, price_of
 from twinleg_sims.drift.errors import ProgramError
 from twinleg_sims.drift.layout import Record
-from twinleg_sims.drift.words import OPEN_ORDER_QUOTE, Action, Status, Why
+from twinleg_sims.drift.words import OPEN_ORDER_QUOTE, Action, OrderParams, PostOnly, Status, Why
 
 
 def cancel(call: Call, user_key: bytes, user: Record, order: Record, ending: Ending | None = None) -> None:
@@ -92,6 +92,30 @@ def expire_own(call: Call, user_key: bytes, user: Record) -> None:
     for order in list(positions.open_orders(user)):
         if over(order, call.clock.ts):
             cancel(call, user_key, user, order, Ending(Why.EXPIRED, Action.EXPIRE, user_key))
+
+
+def params_of(order: Record) -> OrderParams:
+    """The words that would place what is left of an order again; its flags are not kept."""
+    auctioned = order["auction_duration"] > 0
+    return OrderParams(
+        order_type=order["order_type"],
+        market_type=order["market_type"],
+        direction=order["direction"],
+        user_order_id=order["user_order_id"],
+        base=positions.unfilled(order),
+        price=order["price"],
+        market_index=order["market_index"],
+        reduce_only=order["reduce_only"],
+        post_only=PostOnly.MUST if order["post_only"] else PostOnly.NONE,
+        bit_flags=0,
+        max_ts=order["max_ts"] or None,
+        trigger_price=order["trigger_price"] or None,
+        trigger_condition=order["trigger_condition"],
+        oracle_offset=order["oracle_price_offset"] or None,
+        auction_duration=order["auction_duration"] if auctioned else None,
+        auction_start=order["auction_start_price"] if auctioned else None,
+        auction_end=order["auction_end_price"] if auctioned else None,
+    )
 
 
 def over(order: Record, ts: int) -> bool:

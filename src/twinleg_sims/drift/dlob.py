@@ -167,6 +167,8 @@ class Dlob:
             if not user["has_open_order"]:
                 continue
             for order in positions.open_orders(user):
+                if positions.waits(order):
+                    continue
                 price = auction.price_at(order, slot, terms.tick, oracle)
                 resting = order["price"] or order["oracle_price_offset"]
                 if order["market_index"] == terms.index and order["direction"] == int(long) and resting and price:

@@ -45,6 +45,8 @@ def fill(
     market = call.perp_market(order["market_index"])
     if market["status"] != _ACTIVE:
         raise ProgramError(errors.FILL_PAUSED)
+    if positions.waits(order) and not closing.over(order, call.clock.ts):
+        raise ProgramError(errors.INVALID_ORDER)
     by_keeper = filler is not None and filler != user_key
     who = filler or user_key
     if closing.over(order, call.clock.ts):

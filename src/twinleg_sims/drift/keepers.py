@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from random import Random
 
-from twinleg_sims.drift import funding, positions
+from twinleg_sims.drift import closing, funding, positions, triggers
 from twinleg_sims.drift.call import Meta
 from twinleg_sims.drift.genesis import MarketTerms, oracle_key
 from twinleg_sims.drift.keys import discriminator, made_up, to_base58
@@ -15,6 +15,7 @@ from twinleg_sims.drift.transaction import compiled, decode
 
 KEEPER = made_up("keeper")
 _FILL = discriminator("global", "fill_perp_order")
+_TRIGGER = discriminator("global", "trigger_order")
 _FUNDING = discriminator("global", "update_funding_rate")
 _MAKERS_MAX = 12
 _REACTION_SLOTS = (1, 2, 3)
@@ -73,6 +74,10 @@ class Keepers:
     def _fill(self, user_key: bytes, order: Record) -> None:
         """Try it on the side first: most attempts would change nothing, and nobody sends those."""
         index, order_id = order["market_index"], order["order_id"]
+        if positions.waits(order) and not closing.over(order, self._ledger.clock.ts):
+            if triggers.passed(order, self._market(index)["last_oracle_price"]):
+                self._trigger(user_key, index, order_id)
+            return
         held = self._ledger.held[user_key]
         user = Record(self._ledger.profile.user, held.data)
         stats = self._ledger.profile.stats_key(user.raw("authority"))
@@ -84,6 +89,15 @@ class Keepers:
             *_writable(*[other for other in self._makers(index) if other != user_key][:_MAKERS_MAX]),
         ]
         self._send(_FILL, metas, b"\1" + order_id.to_bytes(4, "little") + b"\0")
+
+    def _trigger(self, user_key: bytes, index: int, order_id: int) -> None:
+        metas = [
+            Meta(self._ledger.profile.state_key, signer=False, writable=False),
+            Meta(KEEPER, signer=True, writable=False),
+            *_writable(self._user, user_key),
+            *self._market_metas(index),
+        ]
+        self._send(_TRIGGER, metas, order_id.to_bytes(4, "little"))
 
     def _makers(self, index: int) -> list[bytes]:
         """Users with orders in a market."""

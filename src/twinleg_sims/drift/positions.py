@@ -8,6 +8,7 @@ from twinleg_sims.drift.layout import Record
 from twinleg_sims.drift.words import PERP, SPOT, Direction, OrderType, Status
 
 _TRIGGERS = (OrderType.TRIGGER_MARKET, OrderType.TRIGGER_LIMIT)
+_TRIGGERED = 2
 _IN_USE = ("base_asset_amount", "quote_asset_amount", "open_orders")
 
 
@@ -52,6 +53,11 @@ def open_orders(user: Record) -> Iterator[Record]:
             yield order
 
 
+def waits(order: Record) -> bool:
+    """Whether it is a trigger order that has not been triggered: no part of the book."""
+    return order["order_type"] in _TRIGGERS and order["trigger_condition"] < _TRIGGERED
+
+
 def unfilled(order: Record) -> int:
     return order["base_asset_amount"] - order["base_asset_amount_filled"]
 
@@ -64,7 +70,7 @@ def count_order(user: Record, order: Record, position: Record, by: int) -> None:
         user["open_auctions"] += by
         user["has_open_auction"] = int(user["open_auctions"] > 0)
     position["open_orders"] += by
-    if order["order_type"] not in _TRIGGERS:
+    if not waits(order):
         shift_open(position, order["direction"], by * unfilled(order))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from twinleg_sims.drift import closing, errors, fills, funding, money, placing, positions
+from twinleg_sims.drift import closing, errors, fills, funding, money, placing, positions, triggers
 from twinleg_sims.drift.borsh import EndError
 from twinleg_sims.drift.call import Call
 from twinleg_sims.drift.errors import ProgramError
@@ -155,29 +155,9 @@ def _modify(call: Call, user: Record, order: Record | None, changes: ModifyParam
 
 
 def _merged(order: Record, changes: ModifyParams) -> OrderParams:
-    auctioned = order["auction_duration"] > 0
-    kept = OrderParams(
-        order_type=order["order_type"],
-        market_type=order["market_type"],
-        direction=order["direction"],
-        user_order_id=order["user_order_id"],
-        base=positions.unfilled(order),
-        price=order["price"],
-        market_index=order["market_index"],
-        reduce_only=order["reduce_only"],
-        post_only=PostOnly.MUST if order["post_only"] else PostOnly.NONE,
-        bit_flags=0,
-        max_ts=order["max_ts"] or None,
-        trigger_price=order["trigger_price"] or None,
-        trigger_condition=order["trigger_condition"],
-        oracle_offset=order["oracle_price_offset"] or None,
-        auction_duration=order["auction_duration"] if auctioned else None,
-        auction_start=order["auction_start_price"] if auctioned else None,
-        auction_end=order["auction_end_price"] if auctioned else None,
-    )
     names = set(ModifyParams.__slots__) - {"policy"}
     given = {name: getattr(changes, name) for name in names if getattr(changes, name) is not None}
-    merged = replace(kept, **given)
+    merged = replace(closing.params_of(order), **given)
     merged.bit_flags &= ~IOC_FLAG
     return merged
 
@@ -188,6 +168,12 @@ def _fill_perp_order(call: Call) -> None:
     user = call.account(4, call.profile.user)
     wanted = user["next_order_id"] - 1 if order_id is None else order_id
     fills.fill(call, call.metas[4].address, user, wanted, call.metas[2].address)
+
+
+def _trigger_order(call: Call) -> None:
+    order_id = call.read.u(32)
+    user = call.account(3, call.profile.user)
+    triggers.trigger(call, call.metas[3].address, user, order_id, call.metas[2].address)
 
 
 def _settle_pnl(call: Call) -> None:
@@ -219,6 +205,7 @@ _BY_NAME: dict[str, Callable[[Call], None]] = {
     "modify_order": _modify_order,
     "modify_order_by_user_id": _modify_by_user_id,
     "fill_perp_order": _fill_perp_order,
+    "trigger_order": _trigger_order,
     "settle_pnl": _settle_pnl,
     "settle_multiple_pnls": _settle_pnls,
     "settle_funding_payment": money.settle_funding,

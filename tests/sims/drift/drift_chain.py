@@ -27,7 +27,7 @@ START_MS = 1_800_003_540_000
 SLOT_MS = 400
 SMALL = Scale(past_hours=1, past_trades=5, odd_markets=False)
 LONG, SHORT = 0, 1
-MARKET, LIMIT = 0, 1
+MARKET, LIMIT, TRIGGER_MARKET = 0, 1, 2
 BASE = 10**9
 Json = Any
 
@@ -51,7 +51,8 @@ def order(**words: int) -> bytes:
     auction = b"\0\0\0"
     if "slots" in words:
         auction = struct.pack("<BBBqBq", 1, words["slots"], 1, words["start"], 1, words["end"])
-    return head + max_ts + b"\0" + b"\0" + b"\0" + auction
+    trigger = struct.pack("<BQB", 1, words["trigger"], words["below"]) if "trigger" in words else b"\0\0"
+    return head + max_ts + trigger + b"\0" + auction
 
 
 class Client:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from drift_chain import BASE, LONG, MARKET, SHORT, Chain, order
+from drift_chain import BASE, LONG, MARKET, SHORT, TRIGGER_MARKET, Chain, order
 
 from twinleg_sims.drift.call import Meta
 from twinleg_sims.drift.keys import derived
@@ -97,6 +97,22 @@ def test_a_post_only_order_takes_from_nobody() -> None:
     chain.slots(20)
     assert [len(each.orders()) for each in (seller, buyer)] == [1, 1], "only the AMM is looked at when they are placed"
     assert (seller.held(), buyer.held()) == (0, 0)
+
+
+def test_a_stop_waits_outside_the_book_until_the_oracle_passes_it() -> None:
+    chain = Chain()
+    client = chain.open()
+    client.place(kind=MARKET)
+    chain.until(lambda: client.held() > 0)
+    client.place(kind=TRIGGER_MARKET, direction=SHORT, reduce_only=1, trigger=chain.price * 8 // 10, below=1)
+    client.place(kind=TRIGGER_MARKET, direction=SHORT, reduce_only=1, trigger=chain.price * 9999 // 10_000, below=1)
+    chain.slots(2)
+    position = perp_position(client.user, 0)
+    assert position is not None
+    assert (position["open_asks"], position["open_orders"]) == (0, 2)
+    chain.until(lambda: client.held() == 0, slots=2_000)
+    (left,) = client.orders()
+    assert left["trigger_condition"] == 1, "the far one waits on"
 
 
 def test_place_and_take_trades_at_once_with_the_amm_or_not_at_all() -> None:
