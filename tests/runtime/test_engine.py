@@ -14,7 +14,7 @@ from market_samples import BOOK_ONE, BOOK_TWO, ONE, TWO, limits, market, predict
 from twinleg.core.funding import HOUR_MS
 from twinleg.core.ledger import TradeAccount
 from twinleg.core.messages import BookDelta, BookLost, FundingSource, MarketsListed, MarketStatus
-from twinleg.core.orders import ExitWish, Leg, OrderStatus, State
+from twinleg.core.orders import ExitWish, Leg, OrderStatus, PositionRead, State
 from twinleg.runtime.engine import CROSSED_MS_MAX
 
 pytestmark = pytest.mark.usefixtures("leaves_nothing")
@@ -446,3 +446,17 @@ async def test_a_market_that_turns_reduce_only_is_left_and_not_entered_again(tmp
         await made.live(4)
         assert made.states == [State.CLOSED]
         assert made.accounts[0].trade.exit_reason == f"{TWO.key} is reduce-only"
+
+
+async def test_a_halted_trade_is_told_of_at_once_after_a_restart(tmp_path: Path) -> None:
+    """Its reminder waited for books, up to half a minute: a crash right after the halt left the operator untold."""
+    clock = SimClock()
+    async with world(tmp_path, clock) as made:
+        account = await hedged(made)
+        plan = account.trade.plan
+        made.desk.hear(PositionRead(plan.trade_id, Leg.LONG, 0, clock.wall_ms()))
+        await made.live(1)
+        assert made.states == [State.HALTED]
+    async with world(tmp_path, clock) as made:
+        await made.live(0.1)
+        assert any(plan.trade_id in alert.text for alert in made.desk.alerts)

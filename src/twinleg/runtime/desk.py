@@ -205,7 +205,8 @@ class Desk:
                 self._tell(DeadlinePassed(named, now_ms))
         self._collect()
         for plan in list(self._resuming):
-            if now_ms >= self._resume_by_ms or self._priced(plan):
+            halted = self.ledger.trades[plan.trade_id].trade.state is State.HALTED  # the operator hears of it at once
+            if halted or now_ms >= self._resume_by_ms or self._priced(plan):
                 self._resuming.remove(plan)
                 self._tell(Resumed(plan.trade_id, now_ms))
 
