@@ -83,6 +83,10 @@ HOSTILE = [
     json.dumps({**LIGHTER, "base_amount": 1.0}).encode(),
     json.dumps({**LIGHTER, "client_order_index": 2**70}).encode(),
     json.dumps({**LIGHTER, "\u202eevil": 1}).encode(),
+    json.dumps({**LIGHTER, "evil": "\ud800"}).encode(),
+    json.dumps({**LIGHTER, "\ud800": 1}).encode(),
+    json.dumps({**LIGHTER, "evil": 10**4_000}).encode(),
+    json.dumps(LIGHTER).encode()[:-1] + b', "evil": ' + b"[" * 900 + b"]" * 900 + b"}",
 ]
 
 

@@ -11,12 +11,13 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+import msgspec
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 
 from twinleg import __version__
-from twinleg.gateway import orders, problems, reads, streaming
+from twinleg.gateway import orders, problems, reads, streaming, unified
 from twinleg.gateway.access import Access
 from twinleg.gateway.placing import Placing
 from twinleg.gateway.problems import Problem
@@ -69,6 +70,7 @@ app = Gateway(title="twinleg", version=__version__, description=ABOUT, lifespan=
 app.add_middleware(Access)
 problems.install(app)
 app.include_router(orders.router)
+app.include_router(unified.router)
 app.include_router(reads.router)
 app.include_router(streaming.router)
 
@@ -78,7 +80,18 @@ async def _invalid(request: Request, error: RequestValidationError) -> Response:
     """What makes no sense is answered, and told to who follows if it was an order."""
     problem: Problem = problems.invalid(error)
     found: Site = request.app.state.site
-    venue = request.url.path.removeprefix("/orders/").partition("/")[0]
-    if request.method == "POST" and venue in ("lighter", "extended", "drift") and isinstance(error.body, dict):
-        found.events.publish(venue, {"venue": venue, **error.body}, problem.body)
+    body = error.body if isinstance(error.body, dict) else None
+    named = request.url.path.removeprefix("/orders").strip("/").partition("/")[0]
+    venue = named or (body or {}).get("venue")
+    if request.method in ("POST", "PATCH") and venue in ("lighter", "extended", "drift") and body is not None:
+        found.events.publish(venue, {"venue": venue, **_tellable(body)}, problem.body)
     return problems.answer(problem)
+
+
+def _tellable(body: dict[str, Any]) -> dict[str, Any]:
+    """What was sent, unless no JSON of ours can hold it: half characters, numbers without end, endless nesting."""
+    try:
+        msgspec.json.encode(body)
+    except (UnicodeEncodeError, OverflowError, RecursionError, ValueError):
+        return {"unreadable": True}
+    return body

@@ -71,16 +71,20 @@ class LighterOrder(Body):
     order_type: Literal[
         "limit", "market", "stop_loss", "stop_loss_limit", "take_profit", "take_profit_limit", "twap"
     ] = "limit"
-    price: PriceUnits | None = Field(None, description="of a limit order")
-    avg_execution_price: PriceUnits | None = Field(None, description="the worst price of a market order")
+    price: PriceUnits | None = Field(default=None, description="of a limit order")
+    avg_execution_price: PriceUnits | None = Field(default=None, description="the worst price of a market order")
     reduce_only: StrictBool = False
     time_in_force: Literal["gtc", "ioc", "post_only"] | None = None
     trigger_price: PriceUnits | None = None
-    order_expiry_secs: Annotated[StrictInt, Field(ge=1, lt=10**11)] | None = Field(None, description="unix seconds")
-    order_expiry: Annotated[StrictInt, Field(ge=1, lt=10**14)] | None = Field(None, description="unix milliseconds")
-    api_key_index: Slot | None = Field(None, description="one of the configured slots")
+    order_expiry_secs: Annotated[StrictInt, Field(ge=1, lt=10**11)] | None = Field(
+        default=None, description="unix seconds"
+    )
+    order_expiry: Annotated[StrictInt, Field(ge=1, lt=10**14)] | None = Field(
+        default=None, description="unix milliseconds"
+    )
+    api_key_index: Slot | None = Field(default=None, description="one of the configured slots")
     nonce: Annotated[StrictInt, Field(ge=0, lt=2**48)] | None = Field(
-        None, description="must be the next of its slot, by default the first one"
+        default=None, description="must be the next of its slot, by default the first one"
     )
 
     @model_validator(mode="after")
@@ -124,8 +128,12 @@ class ExtendedOrder(Body):
     order_type: Literal["limit", "market"] = "limit"
     post_only: StrictBool = False
     reduce_only: StrictBool = False
-    time_in_force: Literal["gtt", "ioc"] | None = Field(None, description="gtt, of market orders ioc, by default")
-    external_id: Annotated[str, Field(pattern=EXTERNAL_ID)] | None = Field(None, description="made up when absent")
+    time_in_force: Literal["gtt", "ioc"] | None = Field(
+        default=None, description="gtt, of market orders ioc, by default"
+    )
+    external_id: Annotated[str, Field(pattern=EXTERNAL_ID)] | None = Field(
+        default=None, description="made up when absent"
+    )
     expiry_epoch_millis: Annotated[StrictInt, Field(ge=1, lt=10**14)] | None = None
 
     @model_validator(mode="after")
@@ -187,9 +195,11 @@ class Cancel(Body):
 
     market: Annotated[str, Field(min_length=1, max_length=40, description="as the venue writes it: ETH, BTC-USD")]
     client_id: Annotated[str, Field(pattern=EXTERNAL_ID)] | None = Field(
-        None, description="Lighter's client_order_index as text, or Extended's external_id"
+        default=None, description="Lighter's client_order_index as text, or Extended's external_id"
     )
-    order_id: Annotated[str, Field(pattern=r"^[0-9]{1,20}$")] | None = Field(None, description="the venue's own id")
+    order_id: Annotated[str, Field(pattern=r"^[0-9]{1,20}$")] | None = Field(
+        default=None, description="the venue's own id"
+    )
 
     @model_validator(mode="after")
     def _one_name(self) -> Cancel:
@@ -211,7 +221,60 @@ class Modify(Body):
     client_id: Annotated[str, Field(pattern=EXTERNAL_ID)]
     size: Amount = Field(description="the whole size, what has filled included")
     price: Amount
-    post_only: StrictBool = Field(False, description="of the order that takes its place (Extended)")
+    post_only: StrictBool = Field(default=False, description="of the order that takes its place (Extended)")
     new_client_id: Annotated[str, Field(pattern=EXTERNAL_ID)] | None = Field(
-        None, description="of the order that takes its place (Extended; made up when absent)"
+        default=None, description="of the order that takes its place (Extended; made up when absent)"
     )
+
+
+class AnyOrder(Body):
+    """POST /orders: one shape for every venue, in human units, which are the market's own (GET /markets)."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "venue": "lighter",
+                    "market": "ETH",
+                    "side": "buy",
+                    "size": "0.05",
+                    "price": "1500",
+                    "client_id": "7",
+                    "post_only": True,
+                }
+            ]
+        }
+    )
+
+    venue: Literal["lighter", "extended"]
+    market: Annotated[str, Field(min_length=1, max_length=40, description="as the venue writes it: ETH, BTC-USD")]
+    side: Literal["buy", "sell"]
+    size: Amount
+    price: Amount = Field(description="the limit; of a market order the worst price")
+    order_type: Literal["limit", "market"] = "limit"
+    time_in_force: Literal["gtc", "ioc"] | None = Field(
+        default=None, description="gtc, of market orders ioc, by default"
+    )
+    post_only: StrictBool = False
+    reduce_only: StrictBool = False
+    client_id: Annotated[str, Field(pattern=EXTERNAL_ID)] | None = Field(
+        default=None, description="your name for it; at Lighter a number below 2^30, and needed"
+    )
+
+    @model_validator(mode="after")
+    def _belongs_together(self) -> AnyOrder:
+        if self.order_type == "market" and self.time_in_force == "gtc":
+            raise ValueError("a market order's time_in_force is ioc")
+        if self.post_only and (self.order_type == "market" or self.time_in_force == "ioc"):
+            raise ValueError("a post-only order rests: it is a limit order, gtc")
+        if self.venue == "lighter" and not (self.client_id or "").isdecimal():
+            raise ValueError("client_id is a number at Lighter")
+        if self.venue == "lighter" and not 1 <= int(self.client_id or 0) < OUR_IDS_FROM:
+            raise ValueError("client_id is a number from 1 to 2^30 - 1 at Lighter")
+        return self
+
+
+class ModifyAny(Modify):
+    """PATCH /orders."""
+
+    venue: Literal["lighter", "extended"]

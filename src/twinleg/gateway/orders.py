@@ -107,13 +107,13 @@ Places = Annotated[Placing, Depends(placing_of)]
 @router.post("/orders/lighter")
 async def place_lighter(order: LighterOrder, placing: Places) -> LighterAnswer:
     """Place an order at Lighter, in the SDK's integer units: decimals differ per market (GET /markets)."""
-    return LighterAnswer(**await placing.submit("lighter", echo(order), _lighter(order, placing)))
+    return LighterAnswer(**await placing.submit("lighter", echo(order), do_lighter(order, placing)))
 
 
 @router.post("/orders/extended")
 async def place_extended(order: ExtendedOrder, placing: Places) -> ExtendedAnswer:
     """Place an order at Extended, in human units."""
-    return ExtendedAnswer(**await placing.submit("extended", echo(order), _extended(order, placing)))
+    return ExtendedAnswer(**await placing.submit("extended", echo(order), do_extended(order, placing)))
 
 
 @router.post("/orders/drift")
@@ -129,19 +129,19 @@ async def place_drift(order: DriftOrder, placing: Places) -> Done:
 @router.post("/orders/{venue}/modify")
 async def modify(venue: VENUE, body: Modify, placing: Places) -> Modified:
     """Another size and price for a resting order. At Extended another order takes its place."""
-    return Modified(**await placing.submit(venue, _named("modify", venue, body), _modify(venue, body, placing)))
+    return Modified(**await placing.submit(venue, named("modify", venue, body), do_modify(venue, body, placing)))
 
 
 @router.post("/orders/{venue}/cancel")
 async def cancel(venue: VENUE, body: Cancel, placing: Places) -> Done:
     """Take back a resting order. That it is over is told by its state, not by this answer."""
-    return Done(**await placing.submit(venue, _named("cancel", venue, body), _cancel(venue, body, placing)))
+    return Done(**await placing.submit(venue, named("cancel", venue, body), do_cancel(venue, body, placing)))
 
 
 @router.post("/orders/{venue}/cancel-all")
 async def cancel_all(venue: VENUE, body: CancelAll, placing: Places) -> Done:
     """Take back everything that rests on the account, anybody's, in one market or all."""
-    return Done(**await placing.submit(venue, _named("cancel-all", venue, body), _cancel_all(venue, body, placing)))
+    return Done(**await placing.submit(venue, named("cancel-all", venue, body), do_cancel_all(venue, body, placing)))
 
 
 def echo(body: Body) -> dict[str, object]:
@@ -151,11 +151,11 @@ def echo(body: Body) -> dict[str, object]:
     return given if venue is None else {"venue": venue, **given}
 
 
-def _named(action: str, venue: str, body: Body) -> dict[str, object]:
+def named(action: str, venue: str, body: Body) -> dict[str, object]:
     return {"venue": venue, "action": action, **echo(body)}
 
 
-async def _lighter(order: LighterOrder, placing: Placing) -> Answered:
+async def do_lighter(order: LighterOrder, placing: Placing) -> Answered:
     post = placing.post("lighter")
     market = next(
         (one for one in post.listed if one.native_id == str(order.market_index)),
@@ -224,7 +224,7 @@ def lighter_fields(order: LighterOrder, now_ms: int) -> dict[str, Any]:
     }
 
 
-async def _extended(order: ExtendedOrder, placing: Placing) -> Answered:
+async def do_extended(order: ExtendedOrder, placing: Placing) -> Answered:
     post = placing.post("extended")
     market = market_of(post, order.market)
     lots, ticks = steps(market.size_grid, order.qty, "qty"), steps(market.price_grid, order.price, "price")
@@ -270,7 +270,7 @@ async def _extended(order: ExtendedOrder, placing: Placing) -> Answered:
     return {"id": int(sent.venue_order_id or 0), "external_id": name, "payload": payload_of(sent)}
 
 
-async def _modify(venue: str, body: Modify, placing: Placing) -> Answered:
+async def do_modify(venue: str, body: Modify, placing: Placing) -> Answered:
     post = placing.post(venue)
     market = market_of(post, body.market)
     lots, ticks = steps(market.size_grid, body.size, "size"), steps(market.price_grid, body.price, "price")
@@ -314,7 +314,7 @@ async def _resting(post: Post, market: Market, name: str, placing: Placing) -> O
     return seen
 
 
-async def _cancel(venue: str, body: Cancel, placing: Placing) -> Answered:
+async def do_cancel(venue: str, body: Cancel, placing: Placing) -> Answered:
     post = placing.post(venue)
     market, gate = market_of(post, body.market), post.gate
     name = callers_name(body.client_id) or ""
@@ -329,7 +329,7 @@ async def _cancel(venue: str, body: Cancel, placing: Placing) -> Answered:
     return {"venue": venue, "payload": payload_of(sent)}
 
 
-async def _cancel_all(venue: str, body: CancelAll, placing: Placing) -> Answered:
+async def do_cancel_all(venue: str, body: CancelAll, placing: Placing) -> Answered:
     post = placing.post(venue)
     market = None if body.market is None else market_of(post, body.market)
     wanted = Wanted(
