@@ -124,8 +124,9 @@ class World:
         """Until the desk has done all it can without time passing. The test's own timeout bounds it."""
         while True:
             await settle()
-            working = self.desk._inbox or self.journal.real.waiting
-            if not working or self.journal.fault is not None or self.desk.trouble is not None:
+            writing = self.journal.real.waiting
+            working = writing or (self.desk._inbox and self.desk.trouble is None)
+            if not working or self.journal.fault is not None:
                 return
             await asyncio.sleep(0.0005)
 
