@@ -32,7 +32,8 @@ from twinleg.venues.drift.chain.layout import discriminator
 from twinleg.venues.drift.chain.message import budget_in
 from twinleg.venues.drift.orders import NewOrder
 from twinleg.venues.drift.sign import Budget, Wallet, budget_for, name_in
-from twinleg.venues.drift.trading import DriftTrading, Terms, rpc_stream_address
+from twinleg.venues.drift.trading import DriftTrading, Terms
+from twinleg.venues.drift.venue import rpc_stream_address
 from venues.battery import GARBAGE, START_MS
 from venues.drift.case import of_account, of_accounts, result
 from venues.drift.test_drift_account import GOLDEN, MARKET, OURS, STEPS
@@ -148,7 +149,8 @@ class TestSigning:
             venue.sign(an_intent(SOL), SOL, lane_of(venue), START_MS)
         second = bytearray(SPOT)
         second[700:702], second[40:72] = b"\1\0", bytes([9]) * 32
-        tell(venue.balance(START_MS), of_accounts(data, SPOT, bytes(second)))
+        told = of_accounts(data, SPOT, bytes(second)) | {"context": {"slot": 438_024_400}}
+        tell(venue.balance(START_MS), told)
         wire = wire_of(venue.sign(an_intent(SOL), SOL, lane_of(venue), START_MS))
         assert bytes([9]) * 32 in wire
         assert wire != byte
@@ -180,6 +182,42 @@ class TestSigning:
         taken = wire_of(venue.sign_take("mine2", taking, SOL, makers, lane_of(venue), START_MS))
         assert instructions.PLACE_AND_TAKE in taken
         assert bytes([5]) * 32 in taken
+
+    def test_an_order_is_for_the_market_whose_steps_it_has(self, venue: DriftTrading) -> None:
+        order = NewOrder(market_index=0, direction="long", order_type="limit", base_amount="0.1", price="76.5")
+        for wrong in ({"market_index": 1}, {"market_type": "spot"}):
+            other = msgspec.structs.replace(order, **wrong)
+            with pytest.raises(ValueError, match="with the facts of"):
+                venue.sign_order("mine", other, SOL, lane_of(venue), START_MS)
+
+    def test_one_order_takes_the_place_of_all(self, venue: DriftTrading) -> None:
+        order = NewOrder(market_index=0, direction="long", order_type="limit", base_amount="0.1", price="76.5")
+        signed = venue.sign_cancel_and_place(OURS, order, SOL, lane_of(venue), START_MS)
+        wire = wire_of(signed)
+        assert wire.index(instructions.cancel_orders(1, 0)) < wire.index(instructions.PLACE_PERP)
+        assert venue._names.of_signature(signed.correlation) == OURS
+
+    def test_a_changed_order_is_followed_under_its_label(self, venue: DriftTrading) -> None:
+        with pytest.raises(ValueError, match="not known to be open"):
+            venue.sign_modify(OURS, SOL, 5, 5, lane_of(venue), START_MS)
+        order = NewOrder(market_index=0, direction="long", order_type="limit", base_amount="0.1", price="75.577",
+                         user_order_id=7)  # fmt: skip
+        venue.sign_order(OURS, order, SOL, lane_of(venue), START_MS)
+        tell(venue.open_orders(START_MS), of_user("post-only bid 1% below oracle"))
+        signed = venue.sign_modify(OURS, SOL, 5, 75_000, lane_of(venue), START_MS)
+        change = instructions.ModifyParams(base_asset_amount=5 * 10**7, price=75_000_000)
+        assert instructions.modify(1, change, facts.VELOCITY.dialect) in wire_of(signed)
+        user = layout.read_user(
+            layout.VELOCITY, base64.b64decode(STEPS["post-only bid 1% below oracle"]["user_after_b64"])
+        )
+        for order_id in (2, 1):
+            moved = user._replace(orders=(user.orders[0]._replace(order_id=order_id), *user.orders[1:]))
+            data = layout.write_user(layout.VELOCITY, moved)
+            (snapshot,) = tell(venue.open_orders(START_MS), {"context": {"slot": 9 * 10**8}, "value": of_account(data)})
+            assert isinstance(snapshot, AccountSnapshot)
+            (row,) = snapshot.rows
+            assert isinstance(row, OrderSeen)
+            assert (row.client_id, row.venue_order_id) == (OURS, str(order_id))
 
     def test_what_the_venue_does_not_have_is_refused(self, venue: DriftTrading) -> None:
         for deed in (
@@ -257,6 +295,13 @@ class TestReads:
                     read.parse(body, START_MS)
         with pytest.raises(WireError, match="does not exist"):
             venue.positions(START_MS).parse(missing, START_MS)
+
+    def test_a_node_that_is_behind_is_no_answer(self, venue: DriftTrading) -> None:
+        tell(venue.positions(START_MS), of_user("keeper fill at +5 slots", 900))
+        tell(venue.positions(START_MS), of_user("keeper fill at +5 slots", 900))
+        for read in (venue.positions(START_MS), venue.open_orders(START_MS)):
+            with pytest.raises(WireError, match="behind"):
+                tell(read, of_user("cancel all", 899))
 
     def test_an_older_blockhash_does_not_replace_a_newer_one(self, venue: DriftTrading) -> None:
         old = result(1, {"context": {"slot": 4}, "value": {"blockhash": base58(bytes([9]) * 32)}})

@@ -207,6 +207,11 @@ class Heard:
         self.account, self.account_slot = user, slot
         return True
 
+    def read(self, user: User, slot: int) -> None:
+        """What a read told. Raises WireError when it is older than what is known: that node is behind."""
+        if not self.user(user, slot):
+            raise WireError(f"the node is behind: slot {slot}, where {self.account_slot} was seen")
+
     def first(self, fill: ExecutionSeen) -> bool:
         """Whether a fill is told for the first time; now it is."""
         if fill.fill_id in self._fills:

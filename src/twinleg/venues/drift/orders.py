@@ -15,9 +15,10 @@ import msgspec
 
 from twinleg.core.messages import Market
 from twinleg.core.orders import Intent, Purpose, Side, TimeInForce
-from twinleg.core.trading import SendOutcome, SendVerdict
+from twinleg.core.trading import OrderSeen, SendOutcome, SendVerdict
 from twinleg.core.venue import WireError
 from twinleg.venues.drift import facts, wire
+from twinleg.venues.drift.account import ours
 from twinleg.venues.drift.chain import instructions as ix
 from twinleg.venues.drift.chain.instructions import OrderParams
 from twinleg.venues.drift.chain.layout import LONG, PERP, SHORT, SPOT
@@ -155,6 +156,32 @@ def of_intent(intent: Intent, market: Market, user_order_id: int, slot_ms: float
         auction_start_price=None if rests else start,
         auction_end_price=None if rests else limit,
     )
+
+
+def asked_for(client_id: str, params: OrderParams, market: Market, now_ms: int) -> OrderSeen:
+    """An order before the chain has it."""
+    steps = Steps.of(market)
+    return OrderSeen(
+        venue=facts.NAME,
+        market=market.key,
+        client_id=ours(client_id),
+        venue_order_id="",
+        side=Side.BUY if params.direction == LONG else Side.SELL,
+        size_lots=params.base_asset_amount // steps.step,
+        filled_lots=0,
+        price_ticks=params.price // steps.tick or None,
+        reduce_only=params.reduce_only,
+        resting=True,
+        reason="",
+        at_ms=now_ms,
+        name=client_id or None,
+    )
+
+
+def check_market(order: NewOrder, market: Market) -> None:
+    """Raises ValueError unless the order is for that market, whose steps it gets. Spot markets are not listed."""
+    if order.market_type != "perp" or str(order.market_index) != market.native_id:
+        raise ValueError(f"an order for {order.market_type} market {order.market_index} with the facts of {market.key}")
 
 
 def auction_slots(slot_ms: float | None) -> int:

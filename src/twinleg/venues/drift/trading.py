@@ -9,20 +9,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
 from twinleg.core.messages import Market
-from twinleg.core.orders import Intent, Purpose, Side
-from twinleg.core.trading import AccountEvent, AccountRead, AccountSnapshot, Lane, OrderSeen, SendOutcome, Signed
+from twinleg.core.orders import Intent, Purpose
+from twinleg.core.trading import AccountEvent, AccountRead, AccountSnapshot, Lane, SendOutcome, Signed
 from twinleg.core.venue import Feed, Request, WireError
 from twinleg.venues.drift import facts, orders, reads, wire
-from twinleg.venues.drift.account import UNREADABLE, DriftAccountFeed, Heard, Rows, ours
+from twinleg.venues.drift.account import UNREADABLE, DriftAccountFeed, Heard, Rows
 from twinleg.venues.drift.chain import layout
 from twinleg.venues.drift.chain.calls import Calls, Held, Maker
 from twinleg.venues.drift.chain.history import History
-from twinleg.venues.drift.chain.instructions import Instruction, OrderParams
+from twinleg.venues.drift.chain.instructions import Instruction, ModifyParams, OrderParams
 from twinleg.venues.drift.chain.keys import address, base58
 from twinleg.venues.drift.chain.layout import PERP, SpotMarket, User
 from twinleg.venues.drift.chain.message import LookupTable, read_table
@@ -31,6 +31,7 @@ from twinleg.venues.drift.chain.names import Name, Names
 from twinleg.venues.drift.facts import Profile
 from twinleg.venues.drift.orders import NewOrder, Steps
 from twinleg.venues.drift.sign import Budget, Recent, Wallet, budget_for
+from twinleg.venues.drift.venue import rpc_stream_address
 
 LANE = "wallet"
 CONFIRMED = {"commitment": "confirmed"}
@@ -101,6 +102,7 @@ class DriftTrading:
 
     def sign_order(self, client_id: str, order: NewOrder, market: Market, lane: Lane, now_ms: int) -> Signed:
         """Any perp order in human units. One without a user_order_id gets a free one. Raises ValueError."""
+        orders.check_market(order, market)
         if not order.user_order_id:
             byte = self._names.byte_for(client_id, self._open_bytes(), now_ms)
             order = msgspec.structs.replace(order, user_order_id=byte)
@@ -111,20 +113,50 @@ class DriftTrading:
         self, client_id: str, order: NewOrder, market: Market, makers: Sequence[Maker], lane: Lane, now_ms: int
     ) -> Signed:  # fmt: skip
         """Place-and-take: fills at once what it can. That it landed does not say that it filled. Raises ValueError."""
+        orders.check_market(order, market)
         params = orders.params_of(order, Steps.of(market), self.profile, now_ms, taking=True)
         call = self._calls.place_and_take(params, self._held(market), makers)
         budget = budget_for(client_id, facts.COMPUTE_UNITS_TAKING, self.terms.priority_micro_lamports)
         return self._signed(client_id, [call], budget, lane, now_ms, reduces_risk=order.reduce_only)
+
+    def sign_cancel_and_place(
+        self, client_id: str, order: NewOrder, market: Market, lane: Lane, now_ms: int
+    ) -> Signed:  # fmt: skip
+        """All of the market's orders go and this one comes, or neither. Raises ValueError."""
+        placed = self.sign_order(client_id, order, market, lane, now_ms)
+        name = self._names.of_client(client_id)
+        assert name is not None, "it was just signed"
+        order = msgspec.structs.replace(order, user_order_id=name.byte)
+        params = orders.params_of(order, Steps.of(market), self.profile, now_ms)
+        calls = self._calls.cancel_and_place(params.market_index, PERP, params, self._held(market))
+        signed = self._signed(client_id, calls, self._named(client_id), lane, now_ms, reduces_risk=order.reduce_only)
+        self._names.sent(msgspec.structs.replace(name, signature=signed.correlation))
+        return msgspec.structs.replace(signed, void_after_ms=placed.void_after_ms)
+
+    def sign_modify(
+        self, client_id: str, market: Market, size_lots: int, limit_ticks: int, lane: Lane, now_ms: int
+    ) -> Signed:  # fmt: skip
+        """A new size and limit. The program takes the order back and places another, of a new id and the same label.
+
+        Raises ValueError for an order that the account was not seen to have.
+        """
+        name, steps = self._names.of_client(client_id), Steps.of(market)
+        if name is None or name.order_id is None or size_lots <= 0 or limit_ticks <= 0:
+            raise ValueError(f"order {client_id!r} is not known to be open, or would be of nothing")
+        change = ModifyParams(base_asset_amount=size_lots * steps.step, price=limit_ticks * steps.tick)
+        call = self._calls.modify(name.order_id, change, self._held(market))
+        signed = self._signed(client_id, [call], self._named(client_id), lane, now_ms, reduces_risk=False)
+        self._names.moved(client_id, signed.correlation)
+        return signed
 
     def sign_cancel(
         self, client_id: str, venue_order_id: str | None, market: Market, lane: Lane, now_ms: int
     ) -> Signed:
         """By the venue's id where that is known, else by the order's label. Raises ValueError without either."""
         name = self._names.of_client(client_id) if client_id else None
-        held = self._held(market)
-        if venue_order_id or (name is not None and name.order_id is not None):
-            order_id = int(venue_order_id) if venue_order_id else (name.order_id if name is not None else None)
-            call = self._calls.cancel(order_id or 0, held)
+        held, known = self._held(market), name.order_id if name is not None else None
+        if venue_order_id or known is not None:
+            call = self._calls.cancel(int(venue_order_id or known or 0), held)
         elif name is not None:
             call = self._calls.cancel_by_user_id(name.byte, held)
         else:
@@ -188,19 +220,11 @@ class DriftTrading:
 
     def open_orders(self, now_ms: int) -> AccountRead:
         """All perp orders that may still fill, anybody's."""
-        return self._of_user(
-            lambda user, at_ms: [
-                AccountSnapshot(facts.NAME, "orders", None, tuple(self._rows.orders(user, at_ms)), at_ms)
-            ]
-        )
+        return self._of_user(lambda user, at_ms: _whole("orders", self._rows.orders(user, at_ms), at_ms))
 
     def positions(self, now_ms: int) -> AccountRead:
         """All open perp positions."""
-        return self._of_user(
-            lambda user, at_ms: [
-                AccountSnapshot(facts.NAME, "positions", None, tuple(self._rows.positions(user, at_ms)), at_ms)
-            ]
-        )
+        return self._of_user(lambda user, at_ms: _whole("positions", self._rows.positions(user, at_ms), at_ms))
 
     def order(self, client_id: str, market: Market, now_ms: int) -> list[AccountRead]:
         """The account first, then the transactions that named it: an order that ended in between is in the latter."""
@@ -233,13 +257,13 @@ class DriftTrading:
             slot, accounts = wire.many_accounts(results[0], len(keys))
             user, *found = [data or b"" for data in accounts]
             account = _clear(partial(layout.read_user, made), user)
-            self._heard.user(account, slot)
+            self._heard.read(account, slot)
             read = [_clear(partial(layout.read_spot_market, made), data) for data in found[: len(spots)]]
             held = [_clear(partial(layout.read_perp_market, made), data) for data in found[len(spots) :]]
             self._spots |= {one.market_index: one for one in read}
             by_index = {one.market_index: one for one in held}
             seen = balance_seen(account, {one.market_index: one for one in read}, by_index, at_ms)
-            return [AccountSnapshot(facts.NAME, "balance", None, (seen,), at_ms)]
+            return _whole("balance", [seen], at_ms)
 
         return self._read([("getMultipleAccounts", [base58(key) for key in keys], BASE64)], parse)
 
@@ -248,7 +272,7 @@ class DriftTrading:
         return self._history.funding(now_ms - facts.FUNDING_BACK_MS)
 
     def fees(self, now_ms: int) -> AccountRead | None:
-        """None: the markets' own fees are those of the lowest tier, which an account pays until it trades millions."""
+        """None: the markets' own fees are those of the lowest tier, paid until one trades millions."""
         return None
 
     def account_feeds(self, markets: Sequence[Market]) -> list[Feed]:
@@ -264,15 +288,14 @@ class DriftTrading:
             raise ValueError(
                 f"the account holds spot markets {sorted(unknown)}, whose oracles the balance's read tells"
             )
-        budget = budget_for(client_id, facts.COMPUTE_UNITS, self.terms.priority_micro_lamports)
         call = self._calls.place(params, self._held(market))
-        signed = self._signed(client_id, [call], budget, lane, now_ms, reduces_risk=reduces_risk)
+        signed = self._signed(client_id, [call], self._named(client_id), lane, now_ms, reduces_risk=reduces_risk)
         until_ms = signed.void_after_ms
         if params.max_ts is not None:
             until_ms = min(until_ms, params.max_ts * 1_000 + facts.CLOCK_SKEW_MS_MAX)
         seen = self._heard.account
         first = 0 if seen is None else int(seen.tail[self.profile.layout.next_order_id_in_tail])
-        asked = asked_for(client_id, params, market, now_ms)
+        asked = orders.asked_for(client_id, params, market, now_ms)
         self._names.sent(
             Name(client_id, params.market_index, params.user_order_id, signed.correlation, first, until_ms, asked)
         )
@@ -319,6 +342,9 @@ class DriftTrading:
     def _plain(self) -> Budget:
         return Budget(facts.COMPUTE_UNITS, self.terms.priority_micro_lamports)
 
+    def _named(self, client_id: str) -> Budget:
+        return budget_for(client_id, facts.COMPUTE_UNITS, self.terms.priority_micro_lamports)
+
     def _budgets(self) -> tuple[Budget, ...]:
         """The budgets that names are written into."""
         price = self.terms.priority_micro_lamports
@@ -332,7 +358,7 @@ class DriftTrading:
             if data is None:
                 raise WireError("the sub-account does not exist")
             user = _clear(partial(layout.read_user, self.profile.layout), data)
-            self._heard.user(user, slot)
+            self._heard.read(user, slot)
             return _clear(partial(parse, user), at_ms)
 
         return self._read([("getAccountInfo", base58(self._wallet.user), BASE64)], of_account)
@@ -362,34 +388,8 @@ class DriftTrading:
         )
 
 
-def asked_for(client_id: str, params: OrderParams, market: Market, now_ms: int) -> OrderSeen:
-    """An order before the chain has it."""
-    steps = Steps.of(market)
-    return OrderSeen(
-        venue=facts.NAME,
-        market=market.key,
-        client_id=ours(client_id),
-        venue_order_id="",
-        side=Side.BUY if params.direction == layout.LONG else Side.SELL,
-        size_lots=params.base_asset_amount // steps.step,
-        filled_lots=0,
-        price_ticks=params.price // steps.tick or None,
-        reduce_only=params.reduce_only,
-        resting=True,
-        reason="",
-        at_ms=now_ms,
-        name=client_id or None,
-    )
-
-
-def rpc_stream_address(rpc_url: str) -> str:
-    """A node's stream: the same address for wss://, but the next port where one is given (Solana's convention)."""
-    scheme, _, rest = rpc_url.partition("://")
-    host, slash, path = rest.partition("/")
-    name, colon, port = host.rpartition(":")
-    if colon and port.isdecimal():
-        host = f"{name}:{int(port) + 1}"
-    return f"{'wss' if scheme == 'https' else 'ws'}://{host}{slash}{path}"
+def _whole(kind: str, rows: Sequence[Any], at_ms: int) -> list[AccountEvent]:
+    return [AccountSnapshot(facts.NAME, kind, None, tuple(rows), at_ms)]
 
 
 def _clear(read: Callable[[Given], Made], given: Given) -> Made:

@@ -92,3 +92,13 @@ def stream_address(dlob_url: str) -> str:
     url = dlob_url.rstrip("/").removesuffix("/ws")
     scheme, _, rest = url.partition("://")
     return f"{ {'http': 'ws', 'https': 'wss'}.get(scheme, scheme) }://{rest}/ws"
+
+
+def rpc_stream_address(rpc_url: str) -> str:
+    """A node's stream: the same address for wss://, but the next port where one is given (Solana's convention)."""
+    scheme, _, rest = rpc_url.partition("://")
+    host, slash, path = rest.partition("/")
+    name, colon, port = host.rpartition(":")
+    if colon and port.isdecimal():
+        host = f"{name}:{int(port) + 1}"
+    return f"{'wss' if scheme == 'https' else 'ws'}://{host}{slash}{path}"

@@ -82,6 +82,14 @@ class Names:
         name.order_id = order_id
         self._by_client[client_id] = self._by_order[order_id] = name
 
+    def moved(self, client_id: str, signature: str) -> None:
+        """An order was asked to become another: of a later id, under its label."""
+        before = self._by_client[client_id]
+        first = before.from_order_id if before.order_id is None else before.order_id + 1
+        fresh = msgspec.structs.replace(before, signature=signature, from_order_id=first, order_id=None, over=False)
+        self._by_client[client_id] = self._by_signature[signature] = self._live[client_id] = fresh
+        self._labels[fresh.byte, fresh.market_index] = fresh
+
     def ended(self, order_id: int) -> None:
         """Its label is free."""
         if order_id in self._by_order:
