@@ -100,3 +100,17 @@ def test_a_layout_goes_on_from_an_offset_and_refuses_unknown_types() -> None:
         record.put("name", b"abcde")
     with pytest.raises(KeyError):
         layout("Thing", "first:f64")
+
+
+def test_velocitys_user_comes_back_and_its_market_says_what_is_known_of_it() -> None:
+    golden = recorded("svm_golden_velocity_202608")
+    for step in golden["steps"]:
+        raw = b64decode(step["user_after_b64"])
+        assert read_and_written(accounts_velocity.USER, raw) == raw
+    accounts = golden["initial_accounts_b64"]
+    held = accounts[to_base58(VELOCITY.perp_market_key(0))]
+    market = Record(VELOCITY.perp_market, bytearray(b64decode(held if isinstance(held, str) else held[0])))
+    assert market.raw("name").strip() == b"SOL-PERP"
+    assert (market["order_step_size"], market["order_tick_size"]) == (10_000_000, 1_000)
+    assert (market["margin_ratio_initial"], market["margin_ratio_maintenance"]) == (500, 300)
+    assert (market["contract_tier"], market["status"], market["funding_period"]) == (1, 1, 3600)
