@@ -63,6 +63,10 @@ WAIT_S = 0.05
 NUMBERS_SINCE_MS = 1_767_225_600_000
 """2026-01-01: a new journal's trades are numbered from the minutes since then on, so that it does not name orders as an
 earlier journal did. At one a minute the numbers last for 31 years."""
+OLDER_JOURNAL = (
+    "the venues know orders of a later trade than this journal's next: it is an older copy, and orders' names would "
+    "come again. Put the newest journal back, or `twinleg flatten` and begin a new one in another TWINLEG_DATA_DIR"
+)
 FINAL_S = 5.0
 """At the end, so long for the last words to the venues."""
 
@@ -144,6 +148,8 @@ class Accounts:
         found = [*self.reconciler.blocked(now_ms)]
         if self._ledger.first_number == 1 and not self._ledger.planned:
             found.append(Refusal("numbering", "where this journal's numbering begins is not settled yet"))
+        elif self.reconciler.highest_number >= self._ledger.next_number:
+            found.append(Refusal("numbering", OLDER_JOURNAL, self.reconciler.highest_number, self._ledger.next_number))
         for venue, post in self.posts.items():
             found += self._blocked_at(venue, post, now_ms)
         return tuple(found)
