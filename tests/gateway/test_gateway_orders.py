@@ -165,7 +165,7 @@ def test_engine_names_are_not_for_callers(caller: Gateway) -> None:
 
 def test_a_nonce_must_be_the_next(caller: Gateway, simulated: Venues) -> None:
     slot = simulated.slots[1]
-    answer = caller.lighter(api_key_index=slot, nonce=7)
+    answer = caller.lighter(api_key_index=slot, nonce=10**9)
     assert (answer.status, answer.body["code"]) == (409, "nonce")
     following = int(answer.body["detail"].split(" is ")[1].split(",")[0])
     assert caller.lighter(api_key_index=slot, nonce=following).status == 200
@@ -200,11 +200,14 @@ def test_what_a_venue_says_comes_back(
 
 
 def test_a_venue_that_is_down(caller: Gateway, simulated: Venues) -> None:
+    """What the stream tells is still known."""
     with simulated.fault("extended", "http_500"):
-        assert caller.get("/balances?venue=extended").status in (200, 503)  # perhaps from a moment ago
-        until(lambda: caller.get("/positions?venue=extended").status == 503)
-        both = until(lambda: (got := caller.get("/positions")).body.get("missing") and got)
+        until(lambda: caller.get("/fills?venue=extended").body.get("code") == "not_read")
+        both = until(lambda: (got := caller.get("/fills")).body.get("missing") and got)
         assert set(both.body["missing"]) == {"extended"}
+        assert caller.get("/balances?venue=extended").body["rows"]
+        answer = caller.extended(external_id="down-1")
+        assert (answer.status, answer.body["code"]) == (504, "outcome_unknown")
 
 
 def test_the_same_name_twice(caller: Gateway) -> None:

@@ -10,7 +10,7 @@ import logging
 from collections.abc import Coroutine, Mapping
 from fractions import Fraction
 from itertools import count
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
@@ -31,6 +31,8 @@ from twinleg.runtime.traders import Make
 
 LOG = logging.getLogger("twinleg.gateway")
 
+UNDER_WAY_MAX = 500
+"""Orders and cancels that wait for lanes, budget and answers at once; more are sent away."""
 DOUBTS_MAX = 100
 """Orders of open fate that are asked after at once; of more only the caller asks."""
 FIRST_WAIT_S, WAIT_S_MAX = 1.0, 15.0
@@ -78,7 +80,7 @@ class Placing:
     def __init__(self, site: Site) -> None:
         self._site = site
         self._numbers = count(1)
-        self._doubts = 0
+        self._doubts = self._under_way = 0
         self._placed: dict[tuple[str, str], OrderSeen] = {}
 
     @property
@@ -103,6 +105,9 @@ class Placing:
 
         A caller who goes away stops nothing: the task is the site's.
         """
+        if self._under_way >= UNDER_WAY_MAX:
+            work.close()
+            raise Problem(429, "busy", f"{UNDER_WAY_MAX} requests are under way; nothing was sent", wait_s=1.0)
         outcome = await asyncio.shield(self._site.start(self._told(venue, request, work)))
         if isinstance(outcome, Problem):
             raise outcome
@@ -111,6 +116,7 @@ class Placing:
     async def _told(
         self, venue: str, request: Mapping[str, object], work: Coroutine[Any, Any, Answered]
     ) -> Answered | Problem:
+        self._under_way += 1
         try:
             body = await work
         except Problem as problem:
@@ -118,6 +124,8 @@ class Placing:
             if isinstance(problem, InDoubtError):
                 self._doubt(problem, request, sequence)
             return problem
+        finally:
+            self._under_way -= 1
         self._site.events.publish(venue, request, body)
         return body
 
@@ -205,19 +213,25 @@ class Placing:
         while True:
             await clock.sleep(wait_s)
             wait_s, asked_ns = min(WAIT_S_MAX, 2 * wait_s), clock.mono_ns()
-            seen = await look_up(doubt.post, doubt.market, doubt.name, clock.wall_ms())
+            seen = await look_up(doubt.post, doubt.market, doubt.name, clock.wall_ms(), urgent=True)
             if isinstance(seen, OrderSeen):
                 return {"outcome": "found", "order": order_shown(seen, doubt.market)}
             if asked_ns > proof_ns and seen is None:
                 return {"outcome": "never_arrived"}
 
 
-async def look_up(post: Post, market: Market, name: str, now_ms: int) -> OrderSeen | Unread | None:
+async def look_up(
+    post: Post, market: Market, name: str, now_ms: int, *, urgent: bool = False
+) -> OrderSeen | Unread | None:
     """An order by its name at the venue, open or over. None: the venue's lists do not show it. Raises ValueError."""
+    for resting in post.held.rows("orders") or ():
+        if name in (resting.name, resting.client_id) and resting.market == market.key:
+            return cast("OrderSeen", resting)
     found: OrderSeen | None = None
     unread: Unread | None = None
     for read in post.venue.order(name, market, now_ms):
-        told = await post.gate.read(read, urgent=True)
+        request = msgspec.structs.replace(read.request, reduces_risk=urgent)
+        told = await post.gate.read(msgspec.structs.replace(read, request=request), urgent=urgent)
         if isinstance(told, Unread):
             unread = told
             continue

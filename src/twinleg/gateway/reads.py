@@ -210,17 +210,27 @@ async def _listing(
 ) -> Listing:
     """What every venue told, or the wanted one. Raises Problem when none did."""
     posts = _posts(site, venue)
-    answers = await asyncio.gather(*(post.recent.read(kind, _read_of(post, kind)) for post in posts))
+    answers = await asyncio.gather(*(_rows_of(post, kind) for post in posts))
     rows, missing = [], {}
-    for post, told in zip(posts, answers, strict=True):
-        if isinstance(told, Unread):
-            missing[post.venue.name] = told.reason
+    for post, seen in zip(posts, answers, strict=True):
+        if isinstance(seen, Unread):
+            missing[post.venue.name] = seen.reason
             continue
-        seen = [one for event in told if isinstance(event, AccountSnapshot) for one in event.rows]
         rows += [shown(one, post.markets.get(getattr(one, "market", ""))) for one in seen if isinstance(one, row)]
     if len(missing) == len(posts):
         raise Problem(503, "not_read", "; ".join(f"{name}: {why}" for name, why in missing.items()), wait_s=1.0)
     return Listing(rows=rows, missing=missing)
+
+
+async def _rows_of(post: Post, kind: str) -> list[Any] | Unread:
+    """As the account's stream has told, else as the venue lists."""
+    held = post.held.rows(kind)
+    if held is not None:
+        return held
+    told = await post.recent.read(kind, _read_of(post, kind))
+    if isinstance(told, Unread):
+        return told
+    return [one for event in told if isinstance(event, AccountSnapshot) for one in event.rows]
 
 
 def _posts(site: Site, venue: VENUE | None) -> list[Post]:

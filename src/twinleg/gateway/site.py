@@ -19,6 +19,7 @@ from twinleg.core.messages import FeedHealth, Market, MarketEvent, MarketsListed
 from twinleg.core.trading import AccountEvent, Incident, TradingVenue
 from twinleg.core.venue import Feed, Venue
 from twinleg.gateway.events import Events
+from twinleg.gateway.held import Held
 from twinleg.gateway.recent import Recent
 from twinleg.gateway.touches import Touches
 from twinleg.runtime.account_reads import Unread
@@ -73,6 +74,7 @@ class Post:
 
     def __init__(self, gate: VenueGate, markets: Mapping[str, Market], touches: Touches, recent: Recent) -> None:
         self.gate, self.markets, self.touches, self.recent = gate, markets, touches, recent
+        self.held = Held()
         self.name_prefix = "G0"
         """Of the names that we make up for orders without one: no other process has it."""
         self.down: str | None = "not connected yet"
@@ -313,7 +315,10 @@ def _heard(post: Post, events: Sequence[MarketEvent | AccountEvent]) -> None:
         elif event.state is not StreamState.DEGRADED:
             live = event.state is StreamState.LIVE
             post.down = None if live else f"{event.state.value} {event.reason}".rstrip()
+            if not live:
+                post.held.lost()
     if told:
+        post.held.heard(told)
         post.gate.account(told)
 
 
