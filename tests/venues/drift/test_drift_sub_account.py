@@ -381,6 +381,19 @@ class TestPast:
         (end,) = [one for one in events if isinstance(one, OrderSeen)]
         assert (end.resting, end.filled_lots, end.size_lots) == (False, 10, 10)
 
+    def test_nothing_is_read_before_an_orders_first(self, venue: DriftTrading) -> None:
+        wire = wire_of(venue.sign(an_intent(SOL), SOL, lane_of(venue), START_MS))
+        (_, past) = a_venue().order(OURS, SOL, NOW_MS)
+        older = [a_row(f"older{number}", FILLED_S - 3) for number in range(facts.SIGNATURES_PER_READ - 1)]
+        _, following = page(past, [a_row("place", FILLED_S - 2), *older], NOW_MS)
+        assert following is not None
+        told = [a_transaction("market long for keeper", wire)]
+        told += [a_transaction("max_ts in the past")] * (facts.TRANSACTIONS_PER_READ - 1)
+        _, end = page(following, told, NOW_MS)
+        assert end is None
+        _, end = page(following, [told[1]] * facts.TRANSACTIONS_PER_READ, NOW_MS)
+        assert end is not None
+
     def test_a_transaction_that_came_to_nothing_is_the_orders_end(self, venue: DriftTrading) -> None:
         signed = venue.sign(an_intent(SOL), SOL, lane_of(venue), START_MS)
         (_, past) = venue.order(OURS, SOL, START_MS)

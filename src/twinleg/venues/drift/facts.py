@@ -199,13 +199,15 @@ FILLS_SEEN_MAX = 8_192
 
 FATE_BACK_MS = 300_000
 """Our choice: how far before an order's end its transaction is looked for."""
+FATE_BACK_UNKNOWN_MS = 24 * HOUR_MS
+"""Our choice: the same for an order from before a restart, whose end nobody remembers."""
 
 FUNDING_BACK_MS = 3 * HOUR_MS
 """Our choice: how far back funding is read; every transaction of the account since then is."""
 
 SIGNATURES_PER_READ = 200
 """Our choice, of at most 1,000 (getSignaturesForAddress)."""
-TRANSACTIONS_PER_READ = 20
+TRANSACTIONS_PER_READ = 40
 """Our choice: transactions asked for in one batch."""
 
 COMPUTE_UNITS, COMPUTE_UNITS_TAKING = 200_000, 400_000

@@ -233,7 +233,7 @@ class DriftTrading:
             return [row for row in self._rows.orders(user, at_ms) if client_id in (row.client_id, row.name)]
 
         name = self._names.of_client(client_id)
-        since_ms = now_ms - facts.FATE_BACK_MS if name is None else name.void_after_ms - facts.FATE_BACK_MS
+        since_ms = name.void_after_ms - facts.FATE_BACK_MS if name else now_ms - facts.FATE_BACK_UNKNOWN_MS
         return [self._of_user(mine), self._history.of_order(client_id, since_ms)]
 
     def transaction(self, correlation: str, now_ms: int) -> AccountRead | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -20,6 +20,9 @@ from twinleg.venues.drift.account import UNREADABLE, Rows
 from twinleg.venues.drift.chain.events import OrderPlaced, read_logs
 from twinleg.venues.drift.chain.keys import base58
 from twinleg.venues.drift.sign import Budget, name_in
+
+PLACING = "Instruction: Place"
+"""What the program logs when an order is placed; a change of one is logged otherwise."""
 
 
 class Past(NamedTuple):
@@ -40,6 +43,13 @@ class _Walk(NamedTuple):
     before: str | None
     ended: bool
     finish: Callable[[Sequence[Past], int], list[AccountEvent]]
+    first: Callable[[Past], bool] = lambda _: False
+    """Whether nothing before that transaction is wanted: then the walk ends there."""
+
+    def on(self, found: tuple[Past, ...], **changes: Any) -> _Walk:
+        """With more of the past."""
+        walk = self._replace(past=self.past + found, **changes)
+        return walk._replace(pending=(), ended=True) if any(map(self.first, found)) else walk
 
 
 class History:
@@ -76,7 +86,11 @@ class History:
             ]
             return mine or self._came_to_nothing(client_id, past, now_ms)
 
-        return self._signatures(_Walk(since_ms, (), (), None, ended=False, finish=finish))
+        def first(past: Past) -> bool:
+            named = self._named(past) == client_id
+            return named and (past.failed or any(PLACING in line for line in past.lines))
+
+        return self._signatures(_Walk(since_ms, (), (), None, ended=False, finish=finish, first=first))
 
     def funding(self, since_ms: int) -> AccountRead:
         """All payments of funding from `since_ms` on, oldest first: the program books one with the next deal."""
@@ -104,7 +118,7 @@ class History:
             logged = read_logs(one.lines, self._program, self._rows.profile.layout)
             if not logged.whole:
                 raise WireError(f"transaction {one.signature} has a record that cannot be read")
-            named = self._rows.names.of_signature(one.signature) or name_in(one.wire, self._signer, self._budgets)
+            named = self._named(one)
             for record in logged.records:
                 if named is not None and isinstance(record, OrderPlaced):
                     self._rows.placed(record, named)
@@ -113,6 +127,10 @@ class History:
                 except UNREADABLE as error:
                     raise WireError(f"transaction {one.signature}: {error}"[:200]) from error
         return found
+
+    def _named(self, past: Past) -> str | None:
+        """The client id of the order that a transaction was for."""
+        return self._rows.names.of_signature(past.signature) or name_in(past.wire, self._signer, self._budgets)
 
     def _signatures(self, walk: _Walk) -> AccountRead:
         """One page of signatures, newest first."""
@@ -130,8 +148,8 @@ class History:
             times = [row.block_time * 1_000 for row in rows if row.block_time is not None]
             wanted = [row for row in rows if row.block_time is None or row.block_time * 1_000 >= walk.since_ms]
             failed = tuple(Past(row.signature, True, b"", []) for row in wanted if row.failed)
-            return walk._replace(
-                past=walk.past + failed,
+            return walk.on(
+                failed,
                 pending=tuple(row.signature for row in wanted if not row.failed),
                 before=rows[-1].signature if rows else None,
                 ended=len(rows) < facts.SIGNATURES_PER_READ or bool(times and min(times) < walk.since_ms),
@@ -148,7 +166,7 @@ class History:
         def after(answer: bytes) -> _Walk:
             raws = wire.results(answer, len(wanted))
             found = tuple(_past(signature, raw) for signature, raw in zip(wanted, raws, strict=True))
-            return walk._replace(past=walk.past + found, pending=rest)
+            return walk.on(found, pending=rest)
 
         return self._page(body, after)
 
