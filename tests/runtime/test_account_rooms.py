@@ -80,6 +80,17 @@ async def test_a_leverage_refused_or_in_doubt_keeps_the_market_closed_and_is_tri
     assert made.against(ETH, "ETH") is None
 
 
+async def test_a_refusal_changes_nothing_that_was_known(world: TinyWorld) -> None:
+    made = leverages(world)
+    made.note(LeverageSeen(VENUE, ETH.key, 20.0, world.now_ms))
+    world.wire.fates.append("refused")
+    made.against(ETH, "ETH")
+    await world.live(5.0)
+    refusal = made.against(ETH, "ETH")
+    assert refusal is not None
+    assert refusal.value == 20.0
+
+
 async def test_the_venues_later_word_counts(world: TinyWorld) -> None:
     """It says another than was set: then it is not set."""
     made = leverages(world)

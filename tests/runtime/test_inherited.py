@@ -12,7 +12,7 @@ from tiny_venue import LIFE_MS, LIMITS, TinyWorld
 
 from twinleg.core.orders import OrderDone, TimeInForce
 from twinleg.runtime.account_reads import Unread
-from twinleg.runtime.known import LAG_MS
+from twinleg.runtime.known import LAG_MS, Pace
 
 pytestmark = pytest.mark.usefixtures("leaves_nothing")
 
@@ -41,6 +41,26 @@ async def test_once_every_keys_number_is_used_it_never_came() -> None:
         await asked(world)
         assert ends(world) == [("never arrived", 0)]
         assert world.lanes.foreign == {}
+
+
+async def test_one_key_whose_number_is_free_leaves_the_fate_open() -> None:
+    async with TinyWorld(keys=("k0", "k1", "k2")) as world:
+        world.wire.fates.extend(["ok", "ok", *["dropped"] * 12])
+        await restarted(world)
+        await world.live(LAG_MS / 1_000 + 8.0)
+        await asked(world)
+        assert (world.exchange.next["k0"], world.exchange.next["k1"], world.exchange.next["k2"]) == (1, 1, 0)
+        assert ends(world) == []
+        await world.live(40.0 + LAG_MS / 1_000)
+        await asked(world)
+        assert ends(world) == [("never arrived", 0)]
+
+
+def test_the_pace_of_asking() -> None:
+    pace = Pace(every_ns=10)
+    assert [pace.may(now_ns) for now_ns in (1, 2, 3, 11, 12, 13)] == [True, True, False, False, True, False]
+    assert pace.may(15, proof_ns=14), "what would prove something for the first time"
+    assert not pace.may(16, proof_ns=14)
 
 
 async def test_what_the_dead_process_sent_is_found_and_nothing_of_it_comes_later() -> None:
