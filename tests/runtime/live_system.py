@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 from twinleg.cli.sims import SpedClock
 from twinleg.runtime import consent
@@ -29,7 +30,9 @@ from twinleg_sims.server import Sims, running
 from twinleg_sims.world import World
 
 SPEED = 4.0
-"""Simulated seconds per second: the venues tell their funding at full minutes."""
+"""Simulated seconds per second."""
+ESTIMATE_EVERY_MS = 4_000
+"""Of the simulated world: a minute in truth."""
 WAIT_S = 120.0
 """For anything to come, however busy the machine."""
 
@@ -81,7 +84,14 @@ def keys_from(opened: dict[str, Any], venue: str) -> dict[str, str]:
 
 @asynccontextmanager
 async def exchange(assets: int = 3, *, seed: int = 7, rest_lag_ms: int = 0) -> AsyncIterator[Exchange]:
-    """Both venues on loopback."""
+    """Both venues on loopback. Extended tells its funding estimate often, so that trading may soon begin."""
+    with patch.object(extended_facts, "FUNDING_ESTIMATE_INTERVAL_MS", ESTIMATE_EVERY_MS):
+        async with _exchange(assets, seed=seed, rest_lag_ms=rest_lag_ms) as made:
+            yield made
+
+
+@asynccontextmanager
+async def _exchange(assets: int, *, seed: int, rest_lag_ms: int) -> AsyncIterator[Exchange]:
     world, faults = World(seed, assets, time.time_ns() // 1_000_000), Faults()
     limits = lighter_facts.STANDARD.scaled(SPEED)
     lighter = LighterCore(world, faults, limits, Setup(rest_lag_ms=rest_lag_ms))

@@ -23,6 +23,7 @@ from twinleg.runtime.gates import Gates
 from twinleg.runtime.journal import SqliteJournal
 from twinleg.runtime.leverage import RETRY_MS, Leverages
 from twinleg.runtime.ports import Journal, JournalError
+from twinleg.runtime.settings_load import load
 
 pytestmark = pytest.mark.usefixtures("leaves_nothing")
 
@@ -186,6 +187,19 @@ async def test_an_order_of_a_venue_without_keys_keeps_its_open_fate(world: TinyW
     gates.cancel("T000009-long-0", world.now_ms)
     gates.query("T000009-long-0", world.now_ms)
     assert gates.due(world.now_ms) == []
+
+
+# -- modes -------------------------------------------------------------------------------------------------------------
+
+
+def test_paper_and_live_trades_never_share_a_journal(tmp_path: Path) -> None:
+    folders = {
+        mode: load(environ={"TRADING_MODE": mode, "TWINLEG_DATA_DIR": str(tmp_path)}, read_files=False)
+        for mode in ("dry_run", "live")
+    }
+    paper, live = folders["dry_run"].settings.journal_dir, folders["live"].settings.journal_dir
+    assert paper != live
+    assert {paper, live.parent} == {tmp_path}
 
 
 # -- books -------------------------------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ from live_system import exchange, trading, until
 from twinleg.core.guard import Approved
 from twinleg.core.orders import ExitWanted, State
 from twinleg.runtime.wiring import System
+from twinleg_sims.faults import FaultRequest
 
 pytestmark = pytest.mark.usefixtures("leaves_nothing")
 
@@ -56,3 +57,17 @@ async def test_a_trade_on_request_is_hedged_held_and_closed(tmp_path: Path) -> N
         assert await system.engine.desk.ask(ExitWanted(trade_id, "test", 1)) is None
         await until(lambda: state(system, trade_id) is State.CLOSED, lambda: stands(system))
         await until(lambda: not system.accounts.reconciler.positions)
+
+
+@pytest.mark.parametrize("taken", ["deleverage", "liquidate"])
+@pytest.mark.parametrize("venue", ["lighter", "extended"])
+async def test_a_leg_that_the_venue_takes_away_has_its_partner_closed(tmp_path: Path, venue: str, taken: str) -> None:
+    async with exchange() as made, trading(made, made.settings(tmp_path, AUTO_EXECUTION_ENABLED="false")) as system:
+        trade_id = await opened(system, 60.0)
+        await until(lambda: state(system, trade_id) is State.HEDGED, lambda: stands(system))
+        made.sims.faults.add(FaultRequest(kind=taken, venue=venue), made.sims.now_ms)
+        await until(lambda: state(system, trade_id) is State.CLOSED, lambda: stands(system))
+        assert not any(
+            core.accounts.by_id[number].positions for core in made.cores.values() for number in core.accounts.by_id
+        )
+        assert system.engine.desk.ledger.trades[trade_id].trade.force_ids, "booked as what it was"
