@@ -36,6 +36,7 @@ from twinleg.runtime import gate as gate_room
 from twinleg.runtime import known as known_room
 from twinleg.runtime.account_reads import PAGES_MAX, Unread
 from twinleg.runtime.known import LAG_MS
+from twinleg.runtime.lanes import LaneLostError
 
 pytestmark = pytest.mark.usefixtures("leaves_nothing")
 
@@ -612,6 +613,33 @@ async def test_leverage_and_the_dead_mans_switch_go_through_a_lane(caplog: pytes
         world.wire.deaf.add("next")
         world.lanes.doubt()
         assert await ended(world.gate.set_leverage(ETH, 3.0)) is SendVerdict.REJECTED
+
+
+async def test_who_places_hears_what_the_venue_said() -> None:
+    """And what leaves nothing behind is raised, not told."""
+    async with TinyWorld() as world:
+        gate, trading = world.gate, world.trading
+
+        async def placed(fate: str, leverage: float = 3.0, **more: Any) -> Any:
+            world.wire.fates.append(fate)
+            work = gate.place(
+                lambda lane: trading.sign_leverage(ETH, leverage, lane, world.now_ms), lambda: None, **more
+            )
+            task = asyncio.create_task(work)
+            await world.live(3.0)
+            return await task
+
+        sent = await placed("ok", urgent=False)
+        assert (sent.verdict, sent.reply.status) == (SendVerdict.ACCEPTED, 200)
+        refused = await placed("refused", urgent=True, key=trading.lanes()[0])
+        assert (refused.verdict, bool(refused.reply.body)) == (SendVerdict.REJECTED, True)
+        with pytest.raises(ValueError, match="leverage 0"):
+            await placed("ok", 0.5, urgent=False)
+        world.wire.deaf.add("next")
+        world.lanes.doubt()
+        with pytest.raises(LaneLostError):
+            await placed("ok", urgent=False)
+        assert len(world.wire.sent) == 2
 
 
 async def test_reads_without_an_answer_are_counted() -> None:

@@ -119,7 +119,7 @@ class OrderSeen(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     reason: str
     at_ms: int
     name: str | None = None
-    """What its sender called it, whoever that is."""
+    """What its sender called it, when it is none of ours."""
 
 
 class ExecutionSeen(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -330,3 +330,8 @@ def client_id_of(number: int) -> str | None:
     rest, attempt = divmod(number - OUR_IDS_FROM, ATTEMPTS_MAX)
     trade_number, leg_index = divmod(rest, len(Leg))
     return client_id(trade_id(trade_number), list(Leg)[leg_index], attempt)
+
+
+def name_of(number: int) -> str | None:
+    """What the sender of an order that is none of ours calls it by that number; 0 = nothing."""
+    return str(number) if number and client_id_of(number) is None else None

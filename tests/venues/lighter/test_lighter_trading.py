@@ -153,6 +153,15 @@ def test_native_orders_are_checked_too(venue: LighterTrading) -> None:
         venue.sign_order("mine", msgspec.structs.replace(order, expiry_ms=0), LANE, START_MS)
 
 
+def test_callers_orders_are_named_by_their_number(venue: LighterTrading) -> None:
+    assert sent(venue.sign_cancel("99", None, ONE, LANE, START_MS))["Index"] == 99
+    assert sent(venue.sign_modify("99", ONE, 5, 7, LANE))["Index"] == 99
+    named, _ = (read.request for read in venue.order("99", ONE, START_MS))
+    assert query(named.url)["client_order_indexes"] == "99"
+    with pytest.raises(ValueError, match="mine"):
+        venue.order("mine", ONE, START_MS)
+
+
 @pytest.mark.parametrize("purpose", Purpose)
 def test_only_entries_have_no_part_in_the_reserve(venue: LighterTrading, purpose: Purpose) -> None:
     signed = venue.sign(an_intent(ONE, purpose=purpose), ONE, LANE, START_MS)

@@ -117,7 +117,7 @@ class Rows:
             resting=resting is not False,
             reason=" ".join(word for word in (row.status, row.status_reason) if word and word != "NONE")[:200],
             at_ms=_when(row.updated_time or row.created_time, now_ms),
-            name=row.external_id or None,
+            name=None if ours(row.external_id) else row.external_id or None,
         )
 
     def fill(self, row: wire.FillRow, now_ms: int) -> ExecutionSeen:

@@ -29,6 +29,7 @@ from twinleg.core.trading import (
     OrderSeen,
     PositionSeen,
     client_id_of,
+    name_of,
 )
 from twinleg.core.venue import WireError
 from twinleg.venues.lighter import facts, orders, wire
@@ -42,7 +43,6 @@ RESTING = frozenset({"in-progress", "pending", "open"})
 OVER = frozenset({"filled", "canceled"})
 OVER_PREFIX = "canceled-"
 CANCELLED_BY_LIQUIDATION = "canceled-liquidation"
-
 FORCED = frozenset({"liquidation", "deleverage", "market-settlement"})
 TRADE = "trade"
 TOKEN_REFUSED = {20001, *range(61001, 61010)}
@@ -85,7 +85,7 @@ class Rows:
                 resting=not over,
                 reason=row.status,
                 at_ms=row.updated_at or now_ms,
-                name=str(row.client_order_index or "") or None,
+                name=name_of(row.client_order_index),
             )
         ]
 

@@ -23,6 +23,7 @@ from twinleg.core.trading import (
     Signed,
     TransactionSeen,
     client_id_of,
+    name_of,
     number_of,
 )
 from twinleg.core.venue import Request
@@ -257,7 +258,7 @@ def transaction_result(
             resting=False,
             reason=reason,
             at_ms=now_ms,
-            name=str(info.client_order_index or "") or None,
+            name=name_of(info.client_order_index),
         )
     ]
 

@@ -248,4 +248,9 @@ class LighterTrading:
 
 def _number(client_id: str) -> int:
     """An order's index: the machine's by its name, a caller's as the caller wrote it. Raises ValueError."""
-    return int(client_id) if client_id.isdecimal() else number_of(client_id)
+    if client_id.isdecimal() and client_id.isascii():
+        return int(client_id)
+    try:
+        return number_of(client_id)
+    except ValueError as error:
+        raise ValueError(f"{client_id!r:.60} names no order: a number does") from error
