@@ -50,7 +50,7 @@ async def test_a_trade_on_request_is_hedged_held_and_closed(tmp_path: Path) -> N
         trade_id = await opened(system, 60.0)
         await until(lambda: state(system, trade_id) is State.HEDGED, lambda: stands(system))
         ledger = system.engine.desk.ledger
-        assert ledger.next_number > 400_000, "numbered from the minutes of this century"
+        assert ledger.next_number > 2_500_000, "numbered from the tens of seconds since 2026"
         assert system.accounts is not None
         await until(lambda: system.accounts.reconciler.positions == ledger.positions())
         assert len(ledger.positions()) == 2

@@ -61,8 +61,9 @@ PAID_AFTER_MS, PAID_RETRY_MS, PAID_MAX = 10_000, 30_000, 1_000
 UPKEEP_S = 1.0
 WAIT_S = 0.05
 NUMBERS_SINCE_MS = 1_767_225_600_000
-"""2026-01-01: a new journal's trades are numbered from the minutes since then on, so that it does not name orders as an
-earlier journal did. At one a minute the numbers last for 31 years."""
+"""2026-01-01: a new journal's trades are numbered from the tens of seconds since then on, so that it does not name orders
+as an earlier journal did. At one in ten seconds, armed ones included, the numbers last to the end of 2030."""
+NUMBER_EVERY_MS = 10_000
 OLDER_JOURNAL = (
     "the venues know orders of a later trade than this journal's next: it is an older copy, and orders' names would "
     "come again. Put the newest journal back, or `twinleg flatten` and begin a new one in another TWINLEG_DATA_DIR"
@@ -352,8 +353,8 @@ class Accounts:
         await self._until(lambda: self.reconciler.complete)
         if self._ledger.planned or self._ledger.first_number > 1:
             return
-        minutes = (self._doors.clock.wall_ms() - NUMBERS_SINCE_MS) // 60_000
-        await self._desk.number_from(max(minutes, self.reconciler.highest_number + 1, 2))
+        first = (self._doors.clock.wall_ms() - NUMBERS_SINCE_MS) // NUMBER_EVERY_MS
+        await self._desk.number_from(max(first, self.reconciler.highest_number + 1, 2))
 
     async def close(self) -> None:
         """Let go of the switches and the accounts, in bounded time, whatever fails."""

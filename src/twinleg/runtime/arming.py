@@ -32,7 +32,7 @@ ARMED_MS = 10_000
 """An armed set older than this is made anew; a restart has to wait that much longer for its fate."""
 LEFT_MS = 1_000
 """With less of that left it is not sent any more."""
-REARM_MS = 2_000
+REARM_MS = 10_000
 """Between two sets, or two tries at one pair: each costs two records, two signatures and a trade's number."""
 READY_MS = 2_000
 """So often what lost its lane is signed again."""
