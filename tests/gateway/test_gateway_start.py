@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import subprocess
 from pathlib import Path
 
+import aiohttp
 import pytest
-from gateway_process import Venues, call, failing, serving
+from gateway_process import WAIT_S, Venues, call, command, failing, home, serving, until
 
 from twinleg import __version__
 from twinleg.gateway.app import app
@@ -115,3 +118,46 @@ def test_only_a_dry_run_that_was_asked_for_refuses_orders(mode: dict[str, str], 
 
 def test_importing_it_connects_nothing() -> None:
     assert not hasattr(app.state, "site")
+
+
+async def test_it_stops_at_once_though_somebody_follows(tmp_path: Path, simulated: Venues) -> None:
+    """uvicorn tells followers, and leases are given back for the next one."""
+    extended = without(simulated.settings, "LIGHTER_", "TWINLEG_LIGHTER")
+    with serving(tmp_path, **extended) as address:
+        session = aiohttp.ClientSession()
+        socket = await session.ws_connect(f"{address}/ws/events")
+    message = await asyncio.wait_for(socket.receive(), WAIT_S)
+    assert message.type is aiohttp.WSMsgType.CLOSE
+    await session.close()
+    leases = list((tmp_path / ".local/state/twinleg/leases").glob("extended-*.lease"))
+    assert len(leases) == 1
+    assert leases[0].read_text().split()[0] == "-"
+
+
+def test_a_reload_hands_the_lease_over(tmp_path: Path, simulated: Venues) -> None:
+    watched = tmp_path / "watched"
+    watched.mkdir()
+    (watched / "changed.py").touch()
+    extended = without(simulated.settings, "LIGHTER_", "TWINLEG_LIGHTER")
+    log = tmp_path / "reload.log"
+    with log.open("wb") as output:
+        child = subprocess.Popen(
+            command("--reload", "--reload-dir", str(watched)),
+            cwd=tmp_path,
+            env=home(tmp_path, **extended),
+            stdout=output,
+            stderr=output,
+        )
+    try:
+        until(lambda: log.read_text().count("startup complete") == 1)
+
+        def reloaded() -> bool:
+            if "Reloading" not in log.read_text():
+                (watched / "changed.py").touch()
+            return log.read_text().count("startup complete") == 2
+
+        until(reloaded)
+        assert "cannot start" not in log.read_text()
+    finally:
+        child.terminate()
+        child.wait(WAIT_S)
