@@ -35,7 +35,8 @@ UNDER_WAY_MAX = 500
 """Orders and cancels that wait for lanes, budget and answers at once; more are sent away."""
 DOUBTS_MAX = 100
 """Orders of open fate that are asked after at once; of more only the caller asks."""
-FIRST_WAIT_S, WAIT_S_MAX = 1.0, 15.0
+FIRST_WAIT_S, WAIT_S_MAX, STEPS_MAX = 1.0, 15.0, 400
+"""An hour and a half: then only who asks learns more."""
 PLACED_KEPT = 1_000
 
 Answered = dict[str, Any]
@@ -210,7 +211,7 @@ class Placing:
     async def _found_out(self, doubt: InDoubtError) -> Answered:
         clock, wait_s = self._site.doors.clock, FIRST_WAIT_S
         proof_ns = clock.mono_ns() + (max(0, doubt.void_after_ms - clock.wall_ms()) + LAG_MS) * 1_000_000
-        while True:
+        for _ in range(STEPS_MAX):
             await clock.sleep(wait_s)
             wait_s, asked_ns = min(WAIT_S_MAX, 2 * wait_s), clock.mono_ns()
             seen = await look_up(doubt.post, doubt.market, doubt.name, clock.wall_ms(), urgent=True)
@@ -218,6 +219,7 @@ class Placing:
                 return {"outcome": "found", "order": order_shown(seen, doubt.market)}
             if asked_ns > proof_ns and seen is None:
                 return {"outcome": "never_arrived"}
+        return {"outcome": "unknown"}
 
 
 async def look_up(
