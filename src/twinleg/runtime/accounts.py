@@ -61,7 +61,7 @@ PAID_AFTER_MS, PAID_RETRY_MS, PAID_MAX = 10_000, 30_000, 1_000
 UPKEEP_S = 1.0
 WAIT_S = 0.05
 NUMBERS_SINCE_MS = 1_767_225_600_000
-"""2026-01-01: a new journal's trades are numbered from the tens of seconds since then on, so that it does not name orders
+"""2026-01-01: a new journal begins at the tens of seconds since then, so that it does not name orders
 as an earlier journal did. At one in ten seconds, armed ones included, the numbers last to the end of 2030."""
 NUMBER_EVERY_MS = 10_000
 OLDER_JOURNAL = (
