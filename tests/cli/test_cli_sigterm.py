@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from twinleg.runtime.control import NoAnswerError, NoEngineError
 
 PATIENT = ("lighter:equity_usd=50000,taker_bps=9,maker_bps=0", "extended:equity_usd=50000,taker_bps=9,maker_bps=0")
 """Taking is dear, so that entries rest."""
+LISTS_S = 10.0
 
 
 @contextmanager
@@ -67,13 +69,23 @@ async def ended(engine: Engine) -> None:
     assert await asyncio.to_thread(engine.process.wait, 60) == OK
 
 
+def settles(come: Callable[[], bool]) -> bool:
+    """Whether it comes to be so, at most LISTS_S later."""
+    end_s = time.monotonic() + LISTS_S
+    while not come():
+        if time.monotonic() > end_s:
+            return False
+        time.sleep(0.05)
+    return True
+
+
 def at_rest(engine: Engine, sims: Venues) -> list[State]:
     """How the trades ended; the venues hold the same, nothing rests there, and the last line tells what is open."""
     ledger = engine.ledger()
     trades = list(ledger.trades.values())
     assert [one.trade.unsettled for one in trades] == [[]] * len(trades)
     assert sims.positions() == booked(ledger)
-    assert sims.resting() == 0
+    assert settles(lambda: sims.resting() == 0), "the venues' lists come a little after their streams"
     last = engine.events()[-1]
     assert last["event"] == "end"
     assert f"open {len(ledger.open_trades())}," in last["text"]

@@ -168,8 +168,7 @@ def _refuse(settings: Settings, arguments: Sequence[str], *, live: bool) -> None
     except KeysError as error:
         raise StartError(f"The keys cannot be used: {error}") from None
     if not accounts:
-        more = "" if settings.drift_rpc_url is None else " (Drift, which is enabled, is not in this version)"
-        raise StartError(NOTHING + more)
+        raise StartError(f"{NOTHING} (Drift is not in this version)")
     if not live:
         return
     for venue in (one.venue for one in accounts):
